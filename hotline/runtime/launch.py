@@ -9,7 +9,8 @@ safely do between fork and exec what a supervisor with threads may not. ORDERS i
 `read_anywhere`  keep the one capability CAP_DAC_READ_SEARCH through the change of account
 `probe`          paths to try instead of starting a program; exit code 0 means that all can be used
 
-Exit codes of its own: 3 a probed path is out of reach, 4 the kernel refused what was ordered, 127 no such program.
+Exit codes of its own: 3 a probed path is out of reach, 4 the kernel refused what was ordered, 127 no such
+program.
 """
 
 from __future__ import annotations

