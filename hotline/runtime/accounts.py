@@ -134,9 +134,7 @@ def _reaches(quarters: Quarters, paths: Sequence[Path]) -> bool:
     return answer.returncode == 0
 
 
-def _settle_elsewhere(
-    home: Path, note: Path, *, name: str, programs: Path, needed: Sequence[str]
-) -> Quarters:
+def _settle_elsewhere(home: Path, note: Path, *, name: str, programs: Path, needed: Sequence[str]) -> Quarters:
     """Use (and remember) a folder under /var/lib, because the account cannot walk to HOTLINE_HOME."""
     if note.exists():
         base = Path(note.read_text(encoding="utf-8").strip())
@@ -154,9 +152,7 @@ def _settle_elsewhere(
         there = Quarters(folder=folder, programs=_borrow(base, programs), account=there.account)
     if not _reaches(there, [folder, *(there.programs / each for each in needed)]):
         account = there.account.name if there.account else "root"
-        raise CannotStart(
-            f"账号 {account} 既不能使用 {home} 也不能使用 {base}：请设置 DATABASE_URL 和 REDIS_URL。"
-        )
+        raise CannotStart(f"账号 {account} 既不能使用 {home} 也不能使用 {base}：请设置 DATABASE_URL 和 REDIS_URL。")
     return there
 
 

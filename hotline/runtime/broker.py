@@ -115,13 +115,16 @@ class PrivateBroker:
             death_signal=signal.SIGTERM,
             log=self._home / "log" / "broker.log",
             orders=quarters.orders(),
-            environment={name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
-            | {"LC_ALL": "C"},
+            environment={name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ} | {"LC_ALL": "C"},
             folder=Path("/"),
         )
         url = f"unix://{quote(str(socket))}?db=0"
         self._wait_for_readiness(url)
         return url
+
+    def restart(self) -> None:
+        """Start again at the same address, after it died under us."""
+        self._start()
 
     def stop(self) -> None:
         """Stop within seconds, everything written; twice is no error."""

@@ -108,6 +108,14 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()
 
+    def wait(self) -> int:
+        """Wait for its end, however long that takes, and return its exit code."""
+        return self._process.wait()
+
+    def dead(self) -> bool:
+        """Tell whether it has ended."""
+        return self.exit_code() is not None
+
     def last_words(self, lines: int = 3) -> str:
         """Return the last lines of its log, for the sentence that says why it did not start."""
         if self.log is None or not self.log.exists():
@@ -189,6 +197,20 @@ def working_in(folder: Path) -> list[int]:
                 found.append(pid)
         except OSError:
             continue  # Gone meanwhile, or not ours to look at.
+    return found
+
+
+def marked(variable: str, value: str) -> list[int]:
+    """Return the processes, ourselves left out, that were started with this environment variable."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for pid in processes():
+        try:
+            environment = (_PROC / str(pid) / "environ").read_bytes()
+        except OSError:
+            continue  # Gone meanwhile, or not ours to look at.
+        if pid != os.getpid() and wanted in environment.split(b"\0") and start_mark(pid) is not None:
+            found.append(pid)
     return found
 
 

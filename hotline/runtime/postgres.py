@@ -156,9 +156,7 @@ class PrivatePostgres:
 
     def _start(self) -> str:
         binaries = self._choose_binaries()
-        quarters = settle(
-            self._home, name="postgres", programs=binaries.folder, needed=("initdb", "postgres")
-        )
+        quarters = settle(self._home, name="postgres", programs=binaries.folder, needed=("initdb", "postgres"))
         self._quarters = quarters
         data = quarters.folder / "data"
         recover(data)
@@ -186,6 +184,10 @@ class PrivatePostgres:
         self._wait_for_readiness(sockets)
         _make_database(sockets)
         return f"postgresql+psycopg://{ROLE}@/{DATABASE}?host={quote(str(sockets))}&port={PORT}"
+
+    def restart(self) -> None:
+        """Start again at the same address, after it died under us."""
+        self._start()
 
     def stop(self) -> None:
         """Stop within seconds, every session cut and everything written; twice is no error."""
@@ -254,9 +256,7 @@ def recover(data: Path) -> None:
     PostgreSQL itself refuses to start while any process carries the number in a stale postmaster.pid; we know
     more: whoever serves this data has it as working directory.
     """
-    ended = end_leftovers(
-        lambda: working_in(data), (signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S)
-    )
+    ended = end_leftovers(lambda: working_in(data), (signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
     if ended:
         _log.warning("已结束上次异常退出后遗留的 PostgreSQL。")
     if sys.platform == "linux" and not working_in(data):
