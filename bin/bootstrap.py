@@ -5,6 +5,8 @@ get them (index, extra index, find-links, certificates): pip's answer is handed 
 into a file of ours. Every download is checked against the hashes of the lock.
 """
 
+# ruff: noqa: INP001, T201, S603, S607 - a script, not a package; it prints; it starts programs it names itself
+
 from __future__ import annotations
 
 import argparse
