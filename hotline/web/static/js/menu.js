@@ -1,0 +1,18 @@
+/* data-menu="side": on narrow screens the side menu comes and goes. */
+"use strict";
+(() => {
+  const set = (open) => {
+    document.body.classList.toggle("menu-open", open);
+    document.querySelectorAll("[data-menu]").forEach((button) => button.setAttribute("aria-expanded", String(open)));
+    if (open) document.querySelector("#side a")?.focus();
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[data-menu]")) set(!document.body.classList.contains("menu-open"));
+    else if (document.body.classList.contains("menu-open") && !event.target.closest?.("#side")) set(false);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !document.body.classList.contains("menu-open")) return;
+    set(false);
+    document.querySelector("[data-menu]")?.focus();
+  });
+})();

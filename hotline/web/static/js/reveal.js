@@ -1,0 +1,51 @@
+/* data-reveal="/tickets/7/reveal/phone": asks the server for what is masked (it writes who looked), shows it for a minute. */
+"use strict";
+(() => {
+  const SHOWN_MS = 60000;
+  const timers = new WeakMap();
+
+  const hide = (button) => {
+    clearTimeout(timers.get(button));
+    const place = button.closest(".masked").querySelector("[data-masked]");
+    place.textContent = button.dataset.hidden;
+    delete button.dataset.hidden;
+    button.querySelector("[data-reveal-words]").textContent = "查看";
+    button.setAttribute("aria-expanded", "false");
+  };
+  const show = (button, words) => {
+    const place = button.closest(".masked").querySelector("[data-masked]");
+    button.dataset.hidden = place.textContent;
+    place.textContent = words;
+    button.querySelector("[data-reveal-words]").textContent = "隐藏";
+    button.setAttribute("aria-expanded", "true");
+    timers.set(button, setTimeout(() => hide(button), SHOWN_MS));
+  };
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-reveal]");
+    if (!button || button.getAttribute("aria-busy") === "true") return;
+    if (button.dataset.hidden !== undefined) {
+      hide(button);
+      return;
+    }
+    button.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(button.dataset.reveal, {
+        method: "POST",
+        headers: { "X-CSRFToken": hotline.meta("csrf-token"), Accept: "application/json, text/plain" },
+        redirect: "manual",
+        cache: "no-store",
+      });
+      if (answer.type === "opaqueredirect") hotline.sayStatus(401);
+      else if (!answer.ok) hotline.sayStatus(answer.status);
+      else {
+        const json = answer.headers.get("content-type")?.includes("json");
+        show(button, json ? (await answer.json()).value : (await answer.text()).trim());
+      }
+    } catch {
+      hotline.say("danger", "网络不通，请检查后重试。");
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  });
+})();
