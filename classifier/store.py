@@ -1,0 +1,218 @@
+"""Keeps models in a folder: arrays, words and a manifest with hashes; nothing that could run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from classifier.calibration import Calibration
+from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew
+from classifier.features import Block, Source, Unit, Vectoriser, Vocabulary
+from classifier.model import Head, Model
+
+FORMAT: Final = 1
+"""Raised whenever an older program could no longer read what we write."""
+MANIFEST: Final = "manifest.json"
+ARRAYS: Final = "arrays.npz"
+_MOST_BYTES: Final = 400_000_000
+"""Unpacked arrays beyond this are refused before they are read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known about a stored model without loading it."""
+
+    version: str
+    """Short content hash; every suggestion names it."""
+    made_from: Mapping[str, Any] = field(default_factory=dict)
+    """Counts, digests and recipe of the training run."""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    """Figures of the evaluation that came with the training."""
+
+
+def save(model: Model, folder: Path, *, made_from: Mapping[str, Any] | None = None, measured: Mapping[str, Any] | None = None) -> Card:
+    """Write the model to a folder that appears whole or not at all; an older one there is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".model-") as workshop:
+        new = Path(workshop) / "model"
+        new.mkdir()
+        np.savez_compressed(new / ARRAYS, allow_pickle=False, **_arrays(model))
+        digest = hashlib.sha256((new / ARRAYS).read_bytes()).hexdigest()
+        manifest = {
+            "format": FORMAT,
+            "version": digest[:12],
+            "sha256": digest,
+            "blocks": [_block_as_json(known.block) for known in model.vectoriser.vocabularies],
+            "heads": [
+                {
+                    "task": head.task,
+                    "labels": list(head.labels),
+                    "scale": head.calibration.scale,
+                    "shift": list(head.calibration.shift),
+                    "thresholds": list(head.thresholds),
+                }
+                for head in model.heads.values()
+            ],
+            "made_from": dict(made_from or {}),
+            "measured": dict(measured or {}),
+        }
+        manifest["seal"] = _seal(manifest)
+        (new / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1), "utf-8")
+        if folder.exists():
+            old = Path(workshop) / "old"
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            # Another process has put its own, finished model there in this very moment.
+            if not (folder / MANIFEST).is_file():
+                raise
+    return card(folder)
+
+
+def card(folder: Path) -> Card:
+    """Read the manifest only."""
+    manifest = _manifest(folder)
+    return Card(version=manifest["version"], made_from=manifest["made_from"], measured=manifest["measured"])
+
+
+def load(folder: Path) -> tuple[Model, Card]:
+    """Read a model back; one that is missing, damaged or newer than this program is refused by name."""
+    manifest = _manifest(folder)
+    path = folder / ARRAYS
+    if not path.is_file():
+        raise ModelDamaged(f"分类模型“{folder.name}”缺少文件 {ARRAYS}，工单将由人工分类。")
+    raw = path.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != manifest["sha256"]:
+        raise ModelDamaged(f"分类模型“{folder.name}”的文件 {ARRAYS} 与清单不符（已损坏或被改动），工单将由人工分类。")
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > _MOST_BYTES:
+                raise ModelDamaged(f"分类模型“{folder.name}”大得不合常理，拒绝读取。")
+        with np.load(path, allow_pickle=False) as arrays:
+            model = _model(manifest, arrays)
+    except (KeyError, TypeError, ValueError, IndexError, OSError, zipfile.BadZipFile) as problem:
+        raise ModelDamaged(f"分类模型“{folder.name}”无法读取（{type(problem).__name__}），工单将由人工分类。") from problem
+    return model, card(folder)
+
+
+def remove(folder: Path) -> None:
+    """Delete a stored model."""
+    if (folder / MANIFEST).is_file():
+        shutil.rmtree(folder)
+
+
+def size(folder: Path) -> int:
+    """Return how many bytes the stored model takes."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def ensure_default_model(home: Path) -> Path:
+    """Return the folder of the model trained from the shipped seed corpus, training it (< 1 min) when needed.
+
+    It is needed when there is none for this very corpus, recipe and format; two processes that start at once
+    may both train, and the second finds the first one's result in place.
+    """
+    from classifier import learning, seeds
+
+    corpus = seeds.load()
+    folder = home / f"default-{learning.default_key(corpus)}"
+    try:
+        _manifest(folder)
+    except (ModelMissing, ModelDamaged):
+        learning.train_default(corpus, folder)
+    return folder
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelMissing(f"没有找到分类模型“{folder.name}”（{MANIFEST}），工单将由人工分类。")
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError) as problem:
+        raise ModelDamaged(f"分类模型“{folder.name}”的清单无法读取，工单将由人工分类。") from problem
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+        raise ModelDamaged(f"“{folder.name}”不是本程序的分类模型，工单将由人工分类。")
+    if manifest["format"] > FORMAT:
+        raise ModelTooNew(f"分类模型“{folder.name}”的格式为 {manifest['format']}，本程序只认识到 {FORMAT}，工单将由人工分类。")
+    if manifest.get("seal") != _seal(manifest):
+        raise ModelDamaged(f"分类模型“{folder.name}”的清单已被改动，工单将由人工分类。")
+    return manifest
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def _arrays(model: Model) -> dict[str, Any]:
+    arrays: dict[str, Any] = {}
+    for at, known in enumerate(model.vectoriser.vocabularies):
+        arrays[f"keys{at}"] = known.keys
+        arrays[f"terms{at}"] = np.frombuffer("\0".join(known.terms).encode(), np.uint8)
+        arrays[f"idf{at}"] = known.idf.astype(np.float16)
+    for at, head in enumerate(model.heads.values()):
+        # One byte each, scaled by label: on real data no prediction in a thousand changes, and the file is small.
+        step = np.maximum(np.abs(head.weights).max(axis=0), 1e-9) / 32000
+        arrays[f"weights{at}"] = np.rint(head.weights / step).astype(np.int16)
+        arrays[f"step{at}"] = step.astype(np.float32)
+        arrays[f"bias{at}"] = head.bias
+    return arrays
+
+
+def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
+    vocabularies = []
+    for at, row in enumerate(manifest["blocks"]):
+        joined = bytes(arrays[f"terms{at}"]).decode()
+        vocabularies.append(
+            Vocabulary(
+                _block(row), arrays[f"keys{at}"], tuple(joined.split("\0")) if joined else (), arrays[f"idf{at}"].astype(np.float32)
+            )
+        )
+    heads = {}
+    vectoriser = Vectoriser(tuple(vocabularies))
+    for at, row in enumerate(manifest["heads"]):
+        weights = arrays[f"weights{at}"].astype(np.float32) * arrays[f"step{at}"]
+        if weights.shape != (vectoriser.size, len(row["labels"])):
+            raise ValueError("weights do not fit the vocabulary")
+        heads[row["task"]] = Head(
+            task=row["task"],
+            labels=tuple(row["labels"]),
+            weights=weights,
+            bias=arrays[f"bias{at}"],
+            calibration=Calibration(row["scale"], tuple(row["shift"])),
+            thresholds=tuple(row["thresholds"]),
+        )
+    return Model(vectoriser=vectoriser, heads=heads)
+
+
+def _block_as_json(block: Block) -> dict[str, Any]:
+    return {
+        "source": block.source.value, "unit": block.unit.value, "longest": block.longest, "rare": block.rare, "weight": block.weight,
+    }
+
+
+def _block(row: Mapping[str, Any]) -> Block:
+    return Block(
+        source=Source(row["source"]), unit=Unit(row["unit"]), longest=row["longest"], rare=row["rare"], weight=row["weight"]
+    )
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a renamed folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
