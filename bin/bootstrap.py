@@ -183,8 +183,17 @@ def relock() -> None:
     for name, extras in (("requirements-dev.lock", ("private", "dev")), ("requirements.lock", ("private",))):
         wanted = [word for extra in extras for word in ("--extra", extra)]
         # What runs is pinned to what was tested: the smaller lock is cut out of the larger one.
-        limits = ("-c", ROOT / "requirements-dev.lock") if name == "requirements.lock" else ()
-        command = (VENV / "bin" / "uv", "pip", "compile", ROOT / "pyproject.toml", *wanted, *general, *bare, *limits)
+        limits: tuple[str | Path, ...] = ("-c", ROOT / "requirements-dev.lock") if name == "requirements.lock" else ()
+        command: tuple[str | Path, ...] = (
+            VENV / "bin" / "uv",
+            "pip",
+            "compile",
+            ROOT / "pyproject.toml",
+            *wanted,
+            *general,
+            *bare,
+            *limits,
+        )
         if run(*command, "-o", ROOT / name, environment=environment, quiet=True) != 0:
             stop(f"{name} could not be resolved: run {' '.join(map(str, command))}")
 
@@ -222,7 +231,7 @@ def prepare_browser() -> None:
     """See to it that the browser tests find a Chromium and a Chinese font, or say what to install."""
     if not has_browser():
         # Ubuntu's `chromium` is a snap, which does not run in containers.
-        own = [PYTHON, "-m", "playwright", "install", "--with-deps", "chromium"]
+        own: list[str | Path] = [PYTHON, "-m", "playwright", "install", "--with-deps", "chromium"]
         installed = may_install() and (run(*own) == 0 if on_debian() == "ubuntu" else apt_install("chromium"))
         if not (installed and has_browser()):
             stop(

@@ -51,6 +51,7 @@ class PrivateBroker:
         self._server = server
         self._occupied = Occupied(self._home / "run" / "broker.lock")
         self._child: Child | None = None
+        self._url: str | None = None
         self._quarters: Quarters | None = None
 
     def __enter__(self) -> Self:
@@ -71,14 +72,22 @@ class PrivateBroker:
             raise CannotStart("自带的队列服务尚未启动。")
         return self._child
 
+    @property
+    def url(self) -> str:
+        """The address that `start()` returned."""
+        if self._url is None:
+            raise CannotStart("自带的队列服务尚未启动。")
+        return self._url
+
     def start(self) -> str:
         """Start and return the REDIS_URL."""
         self._occupied.take(in_use(self._home))
         try:
-            return self._start()
+            self._url = self._start()
         except BaseException:
             self.stop()
             raise
+        return self._url
 
     def _start(self) -> str:
         server = self._server or find_server()
@@ -131,6 +140,7 @@ class PrivateBroker:
         if self._child is not None:
             self._child.stop((signal.SIGTERM, STOP_S))
             self._child = None
+        self._url = None
         if self._quarters is not None:
             forget_socket_folder(self._quarters)
             self._quarters = None

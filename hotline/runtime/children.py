@@ -221,10 +221,9 @@ def end_leftovers(find: Callable[[], list[int]], *signals_and_seconds: tuple[sig
         if not left:
             break
         for pid in left:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-            except (ProcessLookupError, PermissionError):
-                continue
+                os.kill(pid, signal.SIGCONT)  # One that was stopped would hear nothing.
         wait_until(lambda: not find(), within_s=seconds)
         left = find()
     return len(first)

@@ -125,6 +125,7 @@ class PrivatePostgres:
         self._binaries = binaries
         self._occupied = Occupied(self._home / "run" / "postgres.lock")
         self._child: Child | None = None
+        self._url: str | None = None
         self._quarters: Quarters | None = None
 
     def __enter__(self) -> Self:
@@ -145,14 +146,22 @@ class PrivatePostgres:
             raise CannotStart("自带的 PostgreSQL 尚未启动。")
         return self._child
 
+    @property
+    def url(self) -> str:
+        """The address that `start()` returned."""
+        if self._url is None:
+            raise CannotStart("自带的 PostgreSQL 尚未启动。")
+        return self._url
+
     def start(self) -> str:
         """Start and return the DATABASE_URL; makes the cluster and the database when they are missing."""
         self._occupied.take(in_use(self._home))
         try:
-            return self._start()
+            self._url = self._start()
         except BaseException:
             self.stop()
             raise
+        return self._url
 
     def _start(self) -> str:
         binaries = self._choose_binaries()
@@ -194,6 +203,7 @@ class PrivatePostgres:
         if self._child is not None:
             self._child.stop((signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
             self._child = None
+        self._url = None
         if self._quarters is not None:
             forget_socket_folder(self._quarters)
             self._quarters = None

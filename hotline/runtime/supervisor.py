@@ -94,6 +94,7 @@ class Supervisor:
     home: Path
     say: Callable[[str], None]
     first_patience_s: float = FIRST_PATIENCE_S
+    leftovers_s: float = STOP_S
     _servers: list[_Post] = field(default_factory=list)
     _services: list[_Post] = field(default_factory=list)
     _occupied: Occupied | None = None
@@ -102,7 +103,7 @@ class Supervisor:
         """Claim the home folder and end what an earlier crash left behind."""
         self._occupied = Occupied(self.home / "run" / "supervisor.lock")
         self._occupied.take(in_use(self.home))
-        if ended := end_leftovers(self._marked, (signal.SIGTERM, STOP_S)):
+        if ended := end_leftovers(self._marked, (signal.SIGTERM, self.leftovers_s)):
             self.say(f"已结束上次异常退出后遗留的 {ended} 个进程。")
         return self
 

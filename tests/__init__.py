@@ -1,0 +1,1 @@
+"""The tests, by kind: see docs/floor-plan.md."""
