@@ -59,14 +59,14 @@ print(json.dumps(rows), flush=True)
 def ask(url: str, question: str) -> object:
     """Return the first value of the first row."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        row = connection.execute(question).fetchone()  # type: ignore[call-overload]
+        row = connection.execute(question).fetchone()
         return row[0] if row else None
 
 
 def tell(url: str, statement: str) -> None:
     """Execute a statement."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
 
 
 def capabilities(pid: int) -> int:

@@ -17,7 +17,13 @@ from hotline.runtime.supervisor import MARK, Service, StopAsked, Supervisor, how
 from tests.runtime.conftest import GONE_WITHIN_S, Story
 
 SLEEPER = "import signal; signal.pause()"
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)\nwhile True: signal.pause()"
+STUBBORN = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+while True:
+    signal.pause()
+"""
 # Leaves a grandchild in a session of its own, as a worker leaves a job that is being done.
 WITH_GRANDCHILD = """
 import os, pathlib, signal, sys
