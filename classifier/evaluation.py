@@ -113,7 +113,7 @@ def figures(
     )
 
 
-def _label(
+def _label(  # noqa: PLR0917 - five parallel arrays of one table
     at: int, name: str, best: NDArray[np.int64], actual: NDArray[np.int64], sent: NDArray[np.bool_]
 ) -> LabelFigures:
     said, true = best == at, actual == at
@@ -147,7 +147,8 @@ def f1_by_label(truth: Sequence[str], said: Sequence[str], labels: Sequence[str]
 def calibration_error(confidence: Numbers, right: NDArray[np.bool_], bins: int = BINS) -> float:
     """Return the expected calibration error over equal-width bins of the top probability."""
     return float(
-        sum(count * abs(sure - hit) for _, count, sure, hit in reliability(confidence, right, bins)) / max(1, len(right))
+        sum(count * abs(sure - hit) for _, count, sure, hit in reliability(confidence, right, bins))
+        / max(1, len(right))
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier import text
-from classifier.features import Source, Unit, n_grams
+from classifier.features import Source, Unit, Vocabulary, n_grams
 from classifier.model import NONE, Model
 
 _LEAST_SHARE: Final = 0.03
@@ -27,7 +27,14 @@ class Highlight:
 
 
 def highlights(
-    model: Model, task: str, label: str, *, title: str, body: str, row: Any = None, most: int = 10  # noqa: ANN401 - a scipy matrix
+    model: Model,
+    task: str,
+    label: str,
+    *,
+    title: str,
+    body: str,
+    row: Any = None,  # noqa: ANN401 - a scipy matrix
+    most: int = 10,
 ) -> tuple[Highlight, ...]:
     """Return the words that spoke most for a label against the others, strongest first.
 
@@ -58,14 +65,16 @@ def highlights(
             continue  # The opening of the body stood in for the title; its share is not shown.
         shown = plain[name].text[:60] if known.block.source is Source.LEAD else plain[name].text
         if known.block.unit is Unit.WORDS:
-            _heat_words(heat[name], shown, known, effect, first)
+            _heat_words(heat[name], shown, known, effect=effect, first=first)
         else:
-            _heat_characters(heat[name], shown, known, effect, first)
+            _heat_characters(heat[name], shown, known, effect=effect, first=first)
         first += len(known)
     return _words(plain, heat, title=title, body=body, most=most)
 
 
-def _heat_words(heat: NDArray[np.float64], shown: str, known: Any, effect: dict[int, float], first: int) -> None:  # noqa: ANN401
+def _heat_words(
+    heat: NDArray[np.float64], shown: str, known: Vocabulary, *, effect: dict[int, float], first: int
+) -> None:
     pieces = text.cut(shown)
     spots: dict[int, list[tuple[int, int]]] = {}
     for start, piece in zip(text.offsets(pieces), pieces, strict=True):
@@ -77,7 +86,9 @@ def _heat_words(heat: NDArray[np.float64], shown: str, known: Any, effect: dict[
             heat[start:end] += value / (end - start)
 
 
-def _heat_characters(heat: NDArray[np.float64], shown: str, known: Any, effect: dict[int, float], first: int) -> None:  # noqa: ANN401
+def _heat_characters(
+    heat: NDArray[np.float64], shown: str, known: Vocabulary, *, effect: dict[int, float], first: int
+) -> None:
     for length in range(1, known.block.longest + 1):
         if len(shown) < length:
             return

@@ -176,7 +176,9 @@ def n_grams(strings: Sequence[str], longest: int) -> tuple[Ints, Ints]:
     longer = codes
     for n in range(2, longest + 1):
         following = codes[n - 1 :]
-        longer = np.where((longer[: len(following)] == 0) | (following == 0), 0, (longer[: len(following)] << _WIDTH) | following)
+        longer = np.where(
+            (longer[: len(following)] == 0) | (following == 0), 0, (longer[: len(following)] << _WIDTH) | following
+        )
         keys.append(longer)
         owners.append(owner[: len(following)])
     every, whose = np.concatenate(keys), np.concatenate(owners)
@@ -199,12 +201,13 @@ def _vocabulary(block: Block, messages: Sequence[Fields]) -> Vocabulary:
         terms = tuple(sorted(word for word, count in seen.items() if count >= rare))
         documents = np.array([seen[term] for term in terms], np.float64)
         return Vocabulary(block, np.zeros(0, np.int64), terms, _idf(documents, len(strings)))
-    every, counts = _document_counts(strings, block.longest)
+    every, counts = document_counts(strings, block.longest)
     keep = counts >= rare
     return Vocabulary(block, every[keep], (), _idf(counts[keep].astype(np.float64), len(strings)))
 
 
-def _document_counts(strings: Sequence[str], longest: int, at_once: int = 500) -> tuple[Ints, Ints]:
+def document_counts(strings: Sequence[str], longest: int, at_once: int = 500) -> tuple[Ints, Ints]:
+    """Return the n-gram keys of the strings, sorted, and in how many strings each stands."""
     parts = []
     for start in range(0, len(strings), at_once):
         keys, owners = n_grams(strings[start : start + at_once], longest)

@@ -51,7 +51,9 @@ class Gazetteer:
     """All places in one automaton; a hundred thousand names answer in well under a millisecond."""
 
     places: Sequence[Place]
-    everyday: frozenset[str] = frozenset({"和平", "光明", "新华", "建设", "团结", "解放", "人民", "东风", "红旗", "幸福", "文化", "胜利", "中心", "花园"})
+    everyday: frozenset[str] = frozenset(
+        {"和平", "光明", "新华", "建设", "团结", "解放", "人民", "东风", "红旗", "幸福", "文化", "胜利", "中心", "花园"}
+    )
     """Names that are also everyday words: doubtful unless followed by a road, an estate or the like."""
     _found: Any = field(init=False, repr=False)
     _by_code: dict[str, Place] = field(init=False, repr=False)
@@ -94,8 +96,14 @@ class Gazetteer:
             place = self._by_code[code]
             found.append(
                 PlaceFound(
-                    field=field, start=start, end=stop, text=value[start:stop], code=code, name=place.name,
-                    kind=place.kind, doubtful=doubtful or everyday,
+                    field=field,
+                    start=start,
+                    end=stop,
+                    text=value[start:stop],
+                    code=code,
+                    name=place.name,
+                    kind=place.kind,
+                    doubtful=doubtful or everyday,
                 )
             )
         return tuple(found)
@@ -129,5 +137,9 @@ def _rows(rows: Iterable[dict[str, str]]) -> Iterable[Place]:
     for row in rows:
         aliases = tuple(one for one in (row.get("aliases") or "").split("|") if one)
         yield Place(
-            code=row["code"], name=row["name"], kind=row.get("kind") or "", parent=row.get("parent") or "", aliases=aliases
+            code=row["code"],
+            name=row["name"],
+            kind=row.get("kind") or "",
+            parent=row.get("parent") or "",
+            aliases=aliases,
         )

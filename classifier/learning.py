@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from classifier import evaluation, store
 from classifier import model as models
 from classifier import seeds as seed_corpus
-from classifier import store
 from classifier.errors import TooFewExamples
 from classifier.features import Block, Fields, Source, Unit, fields
 from classifier.model import NONE, Fit, Model, Recipe, Task
@@ -171,14 +171,19 @@ def fit(
     )
     return Learnt(
         fit=fitted,
-        made_from={"examples": len(given), "seed_sentences": len(added), "unlabelled": len(unlabelled), "labels": sorted(labels)},
+        made_from={
+            "examples": len(given),
+            "seed_sentences": len(added),
+            "unlabelled": len(unlabelled),
+            "labels": sorted(labels),
+        },
     )
 
 
-def compare(candidate: Model, incumbent: Model, holdout: Sequence[Example], *, margin: float = 0.02, task: str = LABEL) -> Comparison:
+def compare(
+    candidate: Model, incumbent: Model, holdout: Sequence[Example], *, margin: float = 0.02, task: str = LABEL
+) -> Comparison:
     """Tell whether the candidate may be promoted: not worse overall, and in no class by more than the margin."""
-    from classifier import evaluation
-
     messages = [fields(one.title, one.body) for one in holdout]
     truth = [one.label for one in holdout]
     new = candidate.judge(task, candidate.vectors(messages)).best()

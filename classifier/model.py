@@ -178,9 +178,7 @@ def _learn(solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recip
     limits = thresholds.for_each(chance, truth[judged], recipe.promise)
     unseen = np.full((len(task.labels), len(labels)), np.nan)
     unseen[known] = margins
-    head = Head(
-        task=task.name, labels=labels, weights=weights, bias=bias, calibration=fitted, thresholds=limits
-    )
+    head = Head(task=task.name, labels=labels, weights=weights, bias=bias, calibration=fitted, thresholds=limits)
     return head, unseen
 
 
@@ -203,8 +201,13 @@ class _Solver:
             kernel = kernel + recipe.topic_weight * ((part * np.maximum(values, 0)) @ part.T)
         self._kernel = kernel[:labelled, :labelled]
 
-    def solve(
-        self, known: NDArray[np.int64], truth: NDArray[np.int64], classes: int, given: Numbers, groups: NDArray[np.int64]
+    def solve(  # noqa: PLR0917 - parallel arrays of one problem
+        self,
+        known: NDArray[np.int64],
+        truth: NDArray[np.int64],
+        classes: int,
+        given: Numbers,
+        groups: NDArray[np.int64],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:
         """Return weights, bias, and the margin of every message as if it and its near-copies were not known."""
         target = np.where(np.arange(classes) == truth[:, None], 1.0, -1.0)

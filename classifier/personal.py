@@ -1,4 +1,4 @@
-"""Personal data in running text: numbers by `hotline.core.personal_data`, names and homes by how people introduce themselves."""
+"""Personal data in running text: numbers by pattern, names and homes by how people introduce themselves."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ _SELF: Final = re.compile(rf"(?:本人|我是|我叫)({_SURNAMES})([\u4e00-\u9ff
 _NOT_NAMES: Final = re.compile(
     r"(?:业主|居民|村民|市民|员工|职工|学生|家长|老师|师傅|先生|女士|小姐|同志|群众|户主|租户|农民|司机|车主|公司|单位|小区|社区|学校|医院|工程|物业|全体|一名|一位)"
 )
-_FAMILY_ONLY: Final = re.compile(
-    rf"(?:我姓|免贵姓|本人姓)({_SURNAMES})(?![\u4e00-\u9fff]?名)"
-)
+_FAMILY_ONLY: Final = re.compile(rf"(?:我姓|免贵姓|本人姓)({_SURNAMES})(?![\u4e00-\u9fff]?名)")
 _HOME: Final = re.compile(
     r"(?:我家?住(?:在|址)?|家住|本人住|现住|住址|家庭(?:住址|地址)|我家在|我住在?|地址(?:是|为)?|户籍(?:地址|所在地)?)[:是为在]?"
     r"((?:[\u4e00-\u9fffa-z0-9]{2,30}?)(?:\d{1,5}|[一二三四五六七八九十]{1,3}|[a-z]\d{0,3})"
@@ -59,7 +57,9 @@ def find(value: str, *, field: str = "body") -> tuple[PersonalSpan, ...]:
     """Return the personal stretches in order, never overlapping; numbers first, then homes, then names."""
     value = value[: text.MOST_CHARACTERS]
     taken = [
-        PersonalSpan(field=field, start=span.start, end=span.end, text=value[span.start : span.end], kind=str(span.kind))
+        PersonalSpan(
+            field=field, start=span.start, end=span.end, text=value[span.start : span.end], kind=str(span.kind)
+        )
         for span in personal_data.find(value)
     ]
     folded = text.folded(value)
@@ -79,8 +79,14 @@ def redact(value: str) -> str:
 
 
 _SHOWN: Final = {
-    NAME: "姓名", ADDRESS: "住址", "phone": "手机号", "id_number": "身份证号", "landline": "座机号",
-    "bank_card": "银行卡号", "email": "邮箱", "plate": "车牌号",
+    NAME: "姓名",
+    ADDRESS: "住址",
+    "phone": "手机号",
+    "id_number": "身份证号",
+    "landline": "座机号",
+    "bank_card": "银行卡号",
+    "email": "邮箱",
+    "plate": "车牌号",
 }
 
 
@@ -95,4 +101,28 @@ def _introductions(folded: str) -> list[tuple[str, int, int]]:
     return sorted(found, key=lambda one: (one[0] != ADDRESS, one[1]))
 
 
-_COMMON: Final = frozenset({"高中生", "方面", "关于", "向您", "成都", "安全", "常住", "明天", "时候", "于是", "应该", "单身", "相关", "解决", "公民", "都是", "通过", "广东", "东方", "国家", "文明"})
+_COMMON: Final = frozenset(
+    {
+        "高中生",
+        "方面",
+        "关于",
+        "向您",
+        "成都",
+        "安全",
+        "常住",
+        "明天",
+        "时候",
+        "于是",
+        "应该",
+        "单身",
+        "相关",
+        "解决",
+        "公民",
+        "都是",
+        "通过",
+        "广东",
+        "东方",
+        "国家",
+        "文明",
+    }
+)

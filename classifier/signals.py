@@ -106,7 +106,9 @@ class Lexicon:
         self._found = ahocorasick.Automaton()
         for word in self.entries:
             self._found.add_word(word, word)
-        self._longest = max((len(one) for rows in self.entries.values() for row in rows for one in row.unless), default=0)
+        self._longest = max(
+            (len(one) for rows in self.entries.values() for row in rows for one in row.unless), default=0
+        )
         if self.entries:
             self._found.make_automaton()
 
@@ -152,7 +154,9 @@ def lexicon_of(page: Mapping[str, Any], *, name: str, extra: Sequence[str] = ())
 class Signals:
     """Reads all signals of a text; holds the word lists and the gazetteer."""
 
-    def __init__(self, *, risks: Lexicon, urgency: Lexicon, sentiment: Lexicon, gazetteer: Gazetteer | None = None) -> None:
+    def __init__(
+        self, *, risks: Lexicon, urgency: Lexicon, sentiment: Lexicon, gazetteer: Gazetteer | None = None
+    ) -> None:
         """Take the word lists; without a gazetteer no place is found."""
         self._risks, self._urgency, self._sentiment = risks, urgency, sentiment
         self._gazetteer = gazetteer or Gazetteer(())

@@ -40,7 +40,9 @@ class Card:
     """Figures of the evaluation that came with the training."""
 
 
-def save(model: Model, folder: Path, *, made_from: Mapping[str, Any] | None = None, measured: Mapping[str, Any] | None = None) -> Card:
+def save(
+    model: Model, folder: Path, *, made_from: Mapping[str, Any] | None = None, measured: Mapping[str, Any] | None = None
+) -> Card:
     """Write the model to a folder that appears whole or not at all; an older one there is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".model-") as workshop:
@@ -102,7 +104,9 @@ def load(folder: Path) -> tuple[Model, Card]:
         with np.load(path, allow_pickle=False) as arrays:
             model = _model(manifest, arrays)
     except (KeyError, TypeError, ValueError, IndexError, OSError, zipfile.BadZipFile) as problem:
-        raise ModelDamaged(f"分类模型“{folder.name}”无法读取（{type(problem).__name__}），工单将由人工分类。") from problem
+        raise ModelDamaged(
+            f"分类模型“{folder.name}”无法读取（{type(problem).__name__}），工单将由人工分类。"
+        ) from problem
     return model, card(folder)
 
 
@@ -145,7 +149,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise ModelDamaged(f"“{folder.name}”不是本程序的分类模型，工单将由人工分类。")
     if manifest["format"] > FORMAT:
-        raise ModelTooNew(f"分类模型“{folder.name}”的格式为 {manifest['format']}，本程序只认识到 {FORMAT}，工单将由人工分类。")
+        raise ModelTooNew(
+            f"分类模型“{folder.name}”的格式为 {manifest['format']}，本程序只认识到 {FORMAT}，工单将由人工分类。"
+        )
     if manifest.get("seal") != _seal(manifest):
         raise ModelDamaged(f"分类模型“{folder.name}”的清单已被改动，工单将由人工分类。")
     return manifest
@@ -177,7 +183,10 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
         joined = bytes(arrays[f"terms{at}"]).decode()
         vocabularies.append(
             Vocabulary(
-                _block(row), arrays[f"keys{at}"], tuple(joined.split("\0")) if joined else (), arrays[f"idf{at}"].astype(np.float32)
+                _block(row),
+                arrays[f"keys{at}"],
+                tuple(joined.split("\0")) if joined else (),
+                arrays[f"idf{at}"].astype(np.float32),
             )
         )
     heads = {}
@@ -199,13 +208,21 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
 
 def _block_as_json(block: Block) -> dict[str, Any]:
     return {
-        "source": block.source.value, "unit": block.unit.value, "longest": block.longest, "rare": block.rare, "weight": block.weight,
+        "source": block.source.value,
+        "unit": block.unit.value,
+        "longest": block.longest,
+        "rare": block.rare,
+        "weight": block.weight,
     }
 
 
 def _block(row: Mapping[str, Any]) -> Block:
     return Block(
-        source=Source(row["source"]), unit=Unit(row["unit"]), longest=row["longest"], rare=row["rare"], weight=row["weight"]
+        source=Source(row["source"]),
+        unit=Unit(row["unit"]),
+        longest=row["longest"],
+        rare=row["rare"],
+        weight=row["weight"],
     )
 
 

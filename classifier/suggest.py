@@ -173,7 +173,10 @@ class Suggester:
         elif not candidates or candidates[0].probability < _LIKELY:
             reason = "把握不足，请人工从候选中选择。"
         return Answer(
-            candidates=candidates, abstained=bool(reason), reason=reason, dispatchable=bool(judged.sure[0]) and not reason
+            candidates=candidates,
+            abstained=bool(reason),
+            reason=reason,
+            dispatchable=bool(judged.sure[0]) and not reason,
         )
 
     def _name(self, task: str, label: str) -> str:

@@ -17,9 +17,11 @@ MOST_CHARACTERS: Final = 20_000
 
 LEXICONS: Final = Path(__file__).parent / "lexicons"
 
-_FOLD: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
-    code: code + 32 for code in range(ord("A"), ord("Z") + 1)
-} | {code: code - 0xFEE0 + 32 for code in range(0xFF21, 0xFF3B)}
+_FOLD: Final = (
+    {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+    | {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+    | {code: code - 0xFEE0 + 32 for code in range(0xFF21, 0xFF3B)}
+)
 _EMOJI: Final = "\U0001f000-\U0001faff\u2600-\u27bf\ufe00-\ufe0f\u20e3\u2b00-\u2bff"
 _ODD: Final = re.compile(
     r"&(?:\#\d{1,6}|\#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});"
@@ -138,7 +140,7 @@ def rjieba_cut(user_words: list[str]) -> Any:  # noqa: ANN401 - rjieba ships no 
 
     engine = rjieba.Jieba()
     for word in user_words:
-        engine.add_word(word, _USER_FREQUENCY)
+        engine.add_word(word, _USER_FREQUENCY, "nz")
     return lambda text: engine.cut(text, False)  # noqa: FBT003 - HMM switch, by position only
 
 
@@ -212,7 +214,9 @@ def _variants() -> _Variants | None:
     path = LEXICONS / "variants.toml"
     if not path.is_file():
         return None
-    table = {wrong: right for right, wrongs in tomllib.loads(path.read_text("utf-8"))["right"].items() for wrong in wrongs}
+    table = {
+        wrong: right for right, wrongs in tomllib.loads(path.read_text("utf-8"))["right"].items() for wrong in wrongs
+    }
     longest_first = sorted(table, key=len, reverse=True)
     return _Variants(re.compile("|".join(map(re.escape, longest_first))), table)
 

@@ -42,7 +42,7 @@ def lowest(
     if len(confidence) < fewest:
         return NEVER
     order = np.argsort(-confidence, kind="stable")
-    hits = np.cumsum(right[order])
+    hits = np.cumsum(right[order].astype(np.int64))
     count = np.arange(1, len(order) + 1)
     lower = hits / count if promise.z == 0 else _lower(hits, count, promise.z)
     enough = np.flatnonzero((lower >= promise.precision) & (count >= fewest))
