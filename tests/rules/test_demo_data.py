@@ -127,6 +127,17 @@ def test_every_desk_finds_work(city: City) -> None:
     assert answering & waiting >= {"urban_management", "water_supply", "heat_supply", "human_resources"}
 
 
+def test_what_is_open_and_not_called_overdue_is_young_enough(city: City) -> None:
+    # The recommended profile: 2 hours for 特急 and 24 for 紧急, by the clock; the others have workdays.
+    most = {Urgency.VERY_URGENT: 2, Urgency.URGENT: 24, Urgency.ORDINARY: 96}
+    in_hand = {Story.REGISTERED, Story.DISPATCHED, Story.SIGNED, Story.SENT_BACK}
+    for ticket in city.tickets:
+        if ticket.story in in_hand:
+            assert ticket.hours_ago <= most[ticket.urgency], ticket.key
+        if ticket.story is Story.OVERDUE:
+            assert ticket.hours_ago >= 21 * 24, ticket.key
+
+
 def test_five_real_clusters_each_about_one_place(city: City) -> None:
     clusters = {
         name: [ticket for ticket in city.tickets if ticket.cluster == name]
