@@ -30,7 +30,7 @@ _CLOSE: Final = 0.08
 """Average likeness within a topic below which two groups stay apart (rarity counts squared, so it is small)."""
 _JOIN: Final = 0.045
 """Likeness to a topic's middle from which a message that names the topic's anchor joins it."""
-_COHESIVE: Final = 0.06
+_COHESIVE: Final = 0.08
 """Average likeness of bodies below which a group shares a place or a subject, but hardly one matter."""
 _AT_ONCE: Final = 6_000
 """Messages clustered exactly in one piece; more are parted by their nearest neighbours first."""
@@ -255,7 +255,7 @@ def _topic(rank: int, value: float, anchor: str, *, messages: Sequence[Message],
     return Topic(
         rank=rank,
         name=_name(messages, read),
-        place=anchor,
+        place=_as_written(anchor, messages),
         starts_at=starts,
         ends_at=ends,
         heat=round(value, 2),
@@ -264,6 +264,17 @@ def _topic(rank: int, value: float, anchor: str, *, messages: Sequence[Message],
         votes=votes,
         reasons=f"{citizens} 人反映 {len(messages)} 次，点赞与反对共 {votes} 次，历时 {(ends - starts).days + 1} 天",
     )
+
+
+def _as_written(anchor: str, messages: Sequence[Message]) -> str:
+    """Return the anchor as most titles write it, digits and capitals included."""
+    written: Counter[str] = Counter()
+    for message in messages:
+        plain = text.aligned(message.title)
+        at = plain.text.find(anchor) if anchor else -1
+        if at >= 0:
+            written[message.title[plain.starts[at] : plain.ends[at + len(anchor) - 1]]] += 1
+    return written.most_common(1)[0][0] if written else anchor
 
 
 def _name(messages: Sequence[Message], read: Sequence[Fields]) -> str:

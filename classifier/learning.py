@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +59,8 @@ class Learnt:
 
     fit: Fit
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    truth: Sequence[str] = ()
+    """The label of each example, in the order of `fit.unseen`."""
 
     @property
     def model(self) -> Model:
@@ -142,6 +144,7 @@ def fit(
     unlabelled: Sequence[tuple[str, str]] = (),
     recipe: Recipe | None = None,
     corpus: Seeds | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Learnt:
     """Learn one task, `label`, from labelled messages.
 
@@ -168,9 +171,11 @@ def fit(
         [task],
         recipe=recipe,
         unlabelled=[fields(title, body) for title, body in unlabelled],
+        progress=progress,
     )
     return Learnt(
         fit=fitted,
+        truth=[one.label for one in every],
         made_from={
             "examples": len(given),
             "seed_sentences": len(added),
@@ -178,6 +183,17 @@ def fit(
             "labels": sorted(labels),
         },
     )
+
+
+def own_figures(learnt: Learnt, task: str = LABEL) -> evaluation.Figures:
+    """Measure a model on its own given examples, each judged as if it and its near-copies were not known."""
+    head = learnt.model.heads[task]
+    margins = learnt.fit.unseen[task]
+    rows = np.flatnonzero(~np.isnan(margins[:, 0]))[: learnt.made_from.get("examples", len(margins))]
+    chance = head.calibration.probabilities(margins[rows])
+    best = chance.argmax(axis=1)
+    sure = chance[np.arange(len(best)), best] >= np.asarray(head.thresholds)[best]
+    return evaluation.figures(head.labels, chance, [learnt.truth[at] for at in rows], dispatched=sure)
 
 
 def compare(
