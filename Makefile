@@ -6,6 +6,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?=
+# Bytecode is what makes a second start quick.
+unexport PYTHONDONTWRITEBYTECODE
 BROWSER ?= yes
 
 ifeq ($(BROWSER),no)

@@ -258,8 +258,8 @@ def main() -> None:
     if wanted.relock:
         relock()
         return
-    if fingerprint(lock) not in stamped():
-        before = stamped()
+    before = stamped()
+    if fingerprint(lock) not in before:
         make_environment()
         install(lock)
         link_checkout()

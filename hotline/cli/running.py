@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 import signal
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from hotline.runtime.children import Child
     from hotline.runtime.supervisor import Supervisor
 
+PREPARED: Final = "prepared.json"
 HEALTH_WITHIN_S: Final = 90.0
 HEALTH_EVERY_S: Final = 0.05
 DEMO_PASSWORD: Final = "demonstration-password"  # noqa: S105 - the name of a file
@@ -99,7 +102,8 @@ def _run(settings: Settings, steps: Steps, *, listen: str, workers: int, demo: b
         environment = dict(os.environ) | {"HOTLINE_HOME": str(settings.home), "PORT": str(settings.port)}
         environment["DATABASE_URL"] = _database(settings, steps, servers, supervisor)
         environment["REDIS_URL"] = _broker(settings, steps, servers, supervisor)
-        _prepare_in_child(environment, demo=demo)
+        if settings.database_url or not is_prepared(settings.home, environment["DATABASE_URL"], demo=demo):
+            _prepare_in_child(environment, demo=demo)
         with steps.step("启动网站与后台作业"):
             web = web_command(settings, listen=listen, workers=WEB_WORKERS, threads=WEB_THREADS)
             child = supervisor.start(Service(name="web", command=web, environment=environment))
@@ -240,6 +244,41 @@ def prepare(*, demo: bool) -> None:
     _train(settings, steps)
     if demo:
         _load_demonstration(settings, steps)
+
+    note_prepared(settings.home, demo=demo)
+
+
+def _fingerprint(*, demo: bool) -> str:
+    """Say in one line which code the preparations are made from: names, sizes and times of its files."""
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256(f"demo={demo}".encode())
+    for part in ("migrations", "classifier", "hotline"):
+        for file in sorted((root / part).rglob("*")):
+            if file.suffix in {".py", ".toml", ".json", ".txt"}:
+                state = file.stat()
+                digest.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def note_prepared(home: Path, *, demo: bool) -> None:
+    """Write down that this code has prepared this home, and which files that left behind."""
+    made = sorted(str(path) for path in home.glob("default-*"))
+    note = {"fingerprint": _fingerprint(demo=demo), "made": made}
+    (home / PREPARED).write_text(json.dumps(note), encoding="utf-8")
+
+
+def is_prepared(home: Path, database_url: str, *, demo: bool) -> bool:
+    """Tell whether the same code has prepared this home already, and what it made is still there."""
+    import psycopg
+
+    try:
+        note = json.loads((home / PREPARED).read_text(encoding="utf-8"))
+        if note["fingerprint"] != _fingerprint(demo=demo) or not all(Path(path).exists() for path in note["made"]):
+            return False
+        with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
+            return connection.execute("SELECT version_num FROM alembic_version").fetchone() is not None
+    except (OSError, ValueError, KeyError, psycopg.Error):
+        return False
 
 
 def _train(settings: Settings, steps: Steps) -> None:

