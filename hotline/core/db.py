@@ -1,0 +1,159 @@
+"""The database: declarative base, column types, and the one place that commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    Text,
+    TypeDecorator,
+    create_engine,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
+from typing_extensions import override
+
+from hotline.core.errors import Conflict, Unavailable
+from hotline.core.sealing import Keyring
+
+
+class Base(DeclarativeBase):
+    """All our tables; names of constraints follow one convention so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: DateTime(timezone=True),
+        str: Text(),
+        int: BigInteger(),
+        dict[str, Any]: JSONB(),
+        list[Any]: JSONB(),
+    }
+
+
+class EnumText(TypeDecorator[Any]):
+    """Stores the value of a `StrEnum` as text and gives the member back."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        """Remember whose members these are."""
+        super().__init__()
+        self.members = members
+
+    @override
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else self.members(value).value
+
+    @override
+    def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.members(value)
+
+
+def one_of(column: str, members: type[StrEnum], *, name: str | None = None) -> CheckConstraint:
+    """Return the CHECK that lets the column hold only members of the enum."""
+    allowed = ", ".join(f"'{member.value}'" for member in members)
+    return CheckConstraint(f"{column} IN ({allowed})", name=name or f"{column}_known")
+
+
+#: A function that reacts inside the transaction that announced the event.
+AtOnce = Callable[[Session, Any], None]
+
+
+class Database:
+    """One installation's database: hands out sessions, commits once at the edge."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keyring: Keyring,
+        at_once: Mapping[type, Sequence[AtOnce]] | None = None,
+        heard: frozenset[str] | None = None,
+        pool: int = 20,
+    ) -> None:
+        """Connect lazily; `at_once` and `heard` come from the wiring page (see core.outbox)."""
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool,
+            max_overflow=10,
+            pool_timeout=10,
+            pool_pre_ping=False,
+            pool_use_lifo=True,
+            connect_args={"connect_timeout": 5, "prepare_threshold": 3},
+        )
+        self._sessions = sessionmaker(
+            self.engine,
+            expire_on_commit=False,
+            info={"keyring": keyring, "at_once": dict(at_once or {}), "heard": heard},
+        )
+        self.keyring = keyring
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """Open a session and commit it when the block ends well; the only commit there is.
+
+        The database's own refusals become ours: a broken constraint is `Conflict`, a lost server is
+        `Unavailable`.
+        """
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except StaleDataError as error:
+            raise Conflict("内容刚刚被他人修改，请刷新后重试。") from error
+        except IntegrityError as error:
+            raise Conflict(f"数据库拒绝了这次写入（{constraint_of(error)}）。") from error
+        except OperationalError as error:
+            raise Unavailable from error
+
+    def session(self, bind: Connection) -> Session:
+        """Return a session on a given connection, inside the transaction that its owner opened."""
+        return self._sessions(bind=bind, join_transaction_mode="create_savepoint")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a session that can only read: the database itself refuses a write."""
+        try:
+            with self._sessions() as session:
+                session.execute(text("SET TRANSACTION READ ONLY"))
+                yield session
+        except OperationalError as error:
+            raise Unavailable from error
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def keyring_of(session: Session) -> Keyring:
+    """Return the keys that this session's installation seals with."""
+    keyring: Keyring = session.info["keyring"]
+    return keyring
+
+
+def constraint_of(error: IntegrityError) -> str:
+    """Return the name of the constraint that refused, or an empty string."""
+    diagnosis = getattr(error.orig, "diag", None)
+    return str(getattr(diagnosis, "constraint_name", "") or "")

@@ -1,0 +1,170 @@
+"""Who may do what: the verbs, the roles, and the whole matrix on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from hotline.core.errors import Denied
+
+
+class Role(StrEnum):
+    """What a person (or a machine) is here for."""
+
+    OPERATOR = "operator"
+    DISPATCHER = "dispatcher"
+    RESPONDER = "responder"
+    AUDITOR = "auditor"
+    SUPERVISOR = "supervisor"
+    ADMINISTRATOR = "administrator"
+    DEVICE = "device"
+    PUBLIC = "public"
+    SYSTEM = "system"
+
+
+class Permission(StrEnum):
+    """`subject:verb`, in the order of the alphabet; the sentence under each says what it allows and what not."""
+
+    CALLBACK_RECORD = "callback:record"
+    """Call citizens back and record what they said; never for a ticket one has handled."""
+    CALLBACK_VIEW = "callback:view"
+    """See the callback queue and results."""
+    CATALOGUE_EDIT = "catalogue:edit"
+    """Change categories, regions and departments."""
+    EXPORT_MAKE = "export:make"
+    """Take lists out of the system, without personal data."""
+    FIGURES_VIEW = "figures:view"
+    """See what is open, due and overdue, by department."""
+    JOBS_VIEW = "jobs:view"
+    """See background work and what failed."""
+    PERSONAL_REVEAL = "personal:reveal"
+    """See a citizen's name, phone and address in clear, each time with a line in the journal."""
+    REVIEW_JUDGE = "review:judge"
+    """Verify and classify a bad review; two different persons are needed."""
+    REVIEW_RECEIVE = "review:receive"
+    """Send in reviews from a service counter's device; nothing else."""
+    SETTINGS_EDIT = "settings:edit"
+    """Change settings of the installation, calendars and thresholds."""
+    TICKET_AMEND = "ticket:amend"
+    """Correct classification and facts of a ticket."""
+    TICKET_ANSWER = "ticket:answer"
+    """Feed back for a department that holds the ticket."""
+    TICKET_ANSWER_DIRECTLY = "ticket:answer_directly"
+    """Answer a plain question on the spot and close it."""
+    TICKET_CLOSE = "ticket:close"
+    """Close after the callback; belongs to those who call back, not to those who handle."""
+    TICKET_DISPATCH = "ticket:dispatch"
+    """Choose the department that must answer."""
+    TICKET_NOTE = "ticket:note"
+    """Add a line, a contact or a file to a ticket that one may see."""
+    TICKET_REFUSE = "ticket:refuse"
+    """Refuse with a reason from the list, told to the citizen."""
+    TICKET_REGISTER = "ticket:register"
+    """Take a concern in on behalf of a citizen."""
+    TICKET_REWORK = "ticket:rework"
+    """Send an answered ticket back to be done again."""
+    TICKET_SEND_BACK = "ticket:send_back"
+    """Return a ticket that is not one's own duty, with reason and basis."""
+    TICKET_SIGN = "ticket:sign"
+    """Sign for a ticket on behalf of the department that holds it."""
+    TICKET_SUBMIT = "ticket:submit"
+    """Hand in one's own concern, track it and rate it."""
+    TICKET_SUGGEST = "ticket:suggest"
+    """Write down what the model suggested."""
+    TICKET_TRANSFER = "ticket:transfer"
+    """Hand over to 110, 119, 120 or another hotline."""
+    TICKET_VIEW = "ticket:view"
+    """See tickets; which ones is decided by routing.queries.visible_to."""
+    TICKET_VIEW_ALL = "ticket:view_all"
+    """See every ticket and not only those of one's departments."""
+    USER_EDIT = "user:edit"
+    """Create and change users, roles and tokens."""
+
+
+_P = Permission
+_DESK: Final = frozenset({_P.TICKET_VIEW, _P.TICKET_NOTE})
+_HOTLINE: Final = _DESK | {_P.TICKET_VIEW_ALL, _P.PERSONAL_REVEAL}
+
+GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
+    Role.OPERATOR: _HOTLINE
+    | {
+        _P.TICKET_REGISTER,
+        _P.TICKET_AMEND,
+        _P.TICKET_ANSWER_DIRECTLY,
+        _P.TICKET_DISPATCH,
+        _P.TICKET_REFUSE,
+        _P.TICKET_TRANSFER,
+    },
+    Role.DISPATCHER: _HOTLINE
+    | {_P.TICKET_AMEND, _P.TICKET_DISPATCH, _P.TICKET_REFUSE, _P.TICKET_TRANSFER, _P.TICKET_ANSWER_DIRECTLY},
+    Role.RESPONDER: _DESK | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK},
+    Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
+    Role.SUPERVISOR: _HOTLINE
+    | {
+        _P.CALLBACK_VIEW,
+        _P.EXPORT_MAKE,
+        _P.FIGURES_VIEW,
+        _P.REVIEW_JUDGE,
+        _P.TICKET_AMEND,
+        _P.TICKET_DISPATCH,
+        _P.TICKET_REWORK,
+    },
+    Role.ADMINISTRATOR: _DESK
+    | {
+        _P.TICKET_VIEW_ALL,
+        _P.CATALOGUE_EDIT,
+        _P.EXPORT_MAKE,
+        _P.FIGURES_VIEW,
+        _P.JOBS_VIEW,
+        _P.SETTINGS_EDIT,
+        _P.USER_EDIT,
+    },
+    Role.DEVICE: frozenset({_P.REVIEW_RECEIVE}),
+    Role.PUBLIC: frozenset({_P.TICKET_SUBMIT}),
+    Role.SYSTEM: frozenset(
+        {
+            _P.TICKET_DISPATCH,
+            _P.TICKET_REGISTER,
+            _P.TICKET_SUGGEST,
+            _P.TICKET_NOTE,
+            _P.TICKET_CLOSE,
+            _P.TICKET_VIEW_ALL,
+        }
+    ),
+}
+
+#: Roles that a person can be given.
+STAFF_ROLES: Final = (
+    Role.OPERATOR,
+    Role.DISPATCHER,
+    Role.RESPONDER,
+    Role.AUDITOR,
+    Role.SUPERVISOR,
+    Role.ADMINISTRATOR,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who acts: cut loose from any session, so that it can be passed everywhere."""
+
+    user_id: int | None
+    role: Role
+    department_ids: frozenset[int] = field(default_factory=frozenset)
+    name: str = ""
+
+    def can(self, permission: Permission) -> bool:
+        """Tell whether the role has been granted the permission."""
+        return permission in GRANTS[self.role]
+
+
+SYSTEM: Final = Actor(user_id=None, role=Role.SYSTEM, name="系统")
+PUBLIC: Final = Actor(user_id=None, role=Role.PUBLIC, name="诉求人")
+
+
+def require(by: Actor, permission: Permission) -> None:
+    """Raise `Denied` unless the actor may."""
+    if not by.can(permission):
+        raise Denied

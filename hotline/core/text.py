@@ -1,0 +1,78 @@
+"""Text as it comes in: cleaned, measured, and cut into words for searching."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, Final
+
+import rjieba
+
+_CONTROL: Final = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 160), 65279]) | dict.fromkeys(
+    (8203, 8204, 8206, 8207, *range(8234, 8239), *range(8294, 8298))
+)
+_BLANKS: Final = re.compile(r"[ \t\u00a0\u3000]+")
+_BREAKS: Final = re.compile(r"\n{3,}")
+_CJK: Final = re.compile(r"[\u3400-\u9fff\U00020000-\U0002ffff]")
+_WORDY: Final = re.compile(r"[\w\u3400-\u9fff]")
+
+
+def clean(text: str) -> str:
+    """Return the text without control and direction marks, blanks folded, at most one empty line in a row.
+
+    Words, emoji and traditional characters stay as the citizen wrote them.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").replace("_x000D_", ""))
+    text = _drop_lone_surrogates(text).translate(_CONTROL)
+    lines = (_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
+    return _BREAKS.sub("\n\n", "\n".join(lines)).strip()
+
+
+def clean_line(text: str) -> str:
+    """Return the text as one clean line."""
+    return " ".join(clean(text).split())
+
+
+def search_words(text: str, *, most: int = 4_000) -> list[str]:
+    """Return the distinct words by which a text is found, in order of appearance.
+
+    Words of the dictionary at every length (as search engines cut), and, where single characters stand in a
+    row because the dictionary does not know the name, every pair of neighbours; so a two-character place name
+    is found inside running text. The query is cut by the same function.
+    """
+    folded = unicodedata.normalize("NFKC", text).lower()
+    found: dict[str, None] = {}
+    single = ""
+    for word in _cut(folded):
+        if len(word) == 1 and _CJK.match(word):
+            if single:
+                found[single + word] = None
+            single = word
+            continue
+        single = ""
+        if _WORDY.search(word):
+            found[word] = None
+        if len(found) >= most:
+            break
+    return list(found)
+
+
+def quoted(word: str) -> str:
+    """Return a word as a lexeme in PostgreSQL's text form of a tsvector or tsquery."""
+    return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _cut(text: str) -> Iterator[str]:
+    for word in _engine().cut_for_search(text, False):  # noqa: FBT003 - rjieba takes the HMM switch by position
+        yield word.strip()
+
+
+@functools.cache
+def _engine() -> Any:  # noqa: ANN401 - rjieba ships no types
+    return rjieba.Jieba()
+
+
+def _drop_lone_surrogates(text: str) -> str:
+    return text.encode("utf-8", "ignore").decode("utf-8")
