@@ -1,0 +1,1 @@
+"""Staff: accounts, passwords, sign-ins, throttling of guesses, tokens for machines."""

@@ -1,0 +1,96 @@
+"""Queue a message in the caller's transaction; send what waits, at most once per key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from hotline.core.db import keyring_of
+from hotline.core.errors import HotlineError
+from hotline.core.permissions import Actor
+from hotline.core.personal_data import mask_phone
+from hotline.telephony.models import MessageState, TextMessage
+from hotline.telephony.ports import CarrierRefused, TextMessages
+
+MOST_TRIES: Final = 5
+#: A hand-over that neither came back nor failed is looked at by a person, not sent again.
+STUCK_AFTER: Final = timedelta(minutes=5)
+
+
+def queue_text(session: Session, *, key: str, purpose: str, to: str, body: str, by: Actor, now: datetime) -> None:
+    """Write a message down, to be sent after the commit; the same key is written once."""
+    session.execute(
+        insert(TextMessage)
+        .values(
+            key=key,
+            purpose=purpose,
+            sealed=keyring_of(session).seal({"to": to, "body": body}),
+            to_masked=mask_phone(to),
+            state=MessageState.WAITING,
+            created_at=now,
+            tries=0,
+            asked_by=by.user_id,
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+    )
+
+
+def send_waiting(
+    begin: Callable[[], AbstractContextManager[Session]], carrier: TextMessages, *, now: datetime, limit: int = 100
+) -> int:
+    """Send what waits; returns how many were handed over.
+
+    Each message is marked as being sent and committed *before* it is handed over, and marked sent after: a
+    crash between the two leaves it in "sending", which is never sent again by itself. So a citizen may miss a
+    message but never gets one twice; the audit lists those that got stuck.
+    """
+    with begin() as session:
+        rows = session.scalars(
+            select(TextMessage)
+            .where(TextMessage.state == MessageState.WAITING)
+            .order_by(TextMessage.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)  # two senders at once take different messages
+        ).all()
+        opened = [(row.id, row.key, keyring_of(session).open(row.sealed)) for row in rows]
+        for row in rows:
+            row.state, row.tries, row.sent_at = MessageState.SENDING, row.tries + 1, now
+    sent = 0
+    for message_id, key, message in opened:
+        state, name, problem = MessageState.SENT, "", ""
+        try:
+            name = carrier.send(to=message["to"], body=message["body"], key=key)
+            sent += 1
+        except CarrierRefused as error:
+            state, problem = MessageState.FAILED, str(error)
+        except HotlineError as error:
+            state, problem = MessageState.WAITING, str(error)
+        with begin() as session:
+            row = session.get_one(TextMessage, message_id)
+            if state is MessageState.WAITING and row.tries >= MOST_TRIES:
+                state = MessageState.FAILED
+            row.state, row.carrier_id, row.last_error = state, name, problem[:500]
+    return sent
+
+
+def stuck(session: Session, *, now: datetime, limit: int = 100) -> list[TextMessage]:
+    """Return messages that were being handed over when something died, and those that failed for good."""
+    return list(
+        session.scalars(
+            select(TextMessage)
+            .where(
+                or_(
+                    TextMessage.state == MessageState.FAILED,
+                    (TextMessage.state == MessageState.SENDING) & (TextMessage.sent_at < now - STUCK_AFTER),
+                )
+            )
+            .order_by(TextMessage.id.desc())
+            .limit(limit)
+        )
+    )

@@ -1,0 +1,26 @@
+"""What we need of a telephone network, in our words; gateways speak the carrier's."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hotline.core.errors import HotlineError
+
+
+class CarrierRefused(HotlineError):
+    """The carrier will never take this message: a wrong number, a blocked text."""
+
+    say = "运营商拒绝发送。"
+    code = "carrier_refused"
+
+
+class TextMessages(Protocol):
+    """Sends short messages."""
+
+    def send(self, *, to: str, body: str, key: str) -> str:
+        """Hand one message over and return the carrier's own name for it.
+
+        The key makes a repeated hand-over harmless where the carrier knows keys. Raises `CarrierRefused` for
+        good, any other error for "try again".
+        """
+        ...

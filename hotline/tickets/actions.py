@@ -1,0 +1,423 @@
+"""What can be done to a ticket in general; what desks do is built from these few."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.orm import Session
+
+from hotline.core import outbox
+from hotline.core.db import keyring_of
+from hotline.core.errors import Conflict, Invalid, NotFound, StaleTicket
+from hotline.core.permissions import Actor, Permission, require
+from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
+from hotline.core.sealing import Personal
+from hotline.core.text import search_words
+from hotline.people.models import User
+from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
+from hotline.tickets.models import (
+    Category,
+    InstallationSetting,
+    JournalEntry,
+    Region,
+    Ticket,
+    TicketSearch,
+)
+from hotline.tickets.states import Act, State, check
+from hotline.tickets.vocabulary import NewTicket
+
+#: Fields that a person may correct, with the words for them on the 409 page.
+AMENDABLE: Final[Mapping[str, str]] = {
+    "title": "标题",
+    "content": "内容",
+    "place": "事发地点",
+    "request_type": "诉求类型",
+    "urgency": "紧急程度",
+    "category_id": "事件类别",
+    "region_id": "所属区域",
+    "company": "涉及单位",
+    "happened_at": "发生时间",
+    "confidential": "是否保密",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A new ticket and the code with which its citizen tracks it; the code is shown once and kept nowhere."""
+
+    ticket: Ticket
+    query_code: str
+
+
+def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -> Opened:
+    """Write a new ticket, its first journal line, its search words and its news, all in this transaction."""
+    if not (
+        by.can(Permission.TICKET_REGISTER) or by.can(Permission.TICKET_SUBMIT) or by.can(Permission.REVIEW_RECEIVE)
+    ):
+        require(by, Permission.TICKET_REGISTER)
+    keyring = keyring_of(session)
+    code = f"{secrets.randbelow(1_000_000):06d}"
+    title, content, place = redact(new.title), redact(new.content), redact(new.place)
+    personal = Personal(
+        name=new.name,
+        phone=new.phone,
+        address=new.address,
+        id_number=new.id_number,
+        title=new.title if title != new.title else "",
+        content=new.content if content != new.content else "",
+    )
+    ticket = Ticket(
+        number=func.ticket_number(now),
+        state=State.REGISTERED,
+        kind=new.kind,
+        channel=new.channel,
+        request_type=new.request_type,
+        urgency=new.urgency,
+        category_id=new.category_id,
+        region_id=new.region_id,
+        title=title,
+        content=content,
+        place=place,
+        company=new.company,
+        happened_at=new.happened_at,
+        name_masked=mask_name(new.name),
+        phone_masked=mask_phone(new.phone),
+        address_masked=mask_address(new.address),
+        personal_sealed=keyring.seal(personal.to_mapping()),
+        phone_index=keyring.index(f"phone:{new.phone}") if new.phone else None,
+        anonymous=new.anonymous,
+        confidential=new.confidential,
+        wants_callback=new.wants_callback,
+        query_code_index=keyring.index(f"query:{code}"),
+        repeats_id=new.repeats_id,
+        source_system=new.source_system,
+        source_key=new.source_key,
+        registered_by=by.user_id,
+        registered_at=now,
+    )
+    session.add(ticket)
+    session.flush()  # everything below needs the id
+    _index(session, ticket, fresh=True)
+    _write(
+        session,
+        ticket,
+        Act.REGISTER,
+        from_state=None,
+        by=by,
+        now=now,
+        note="",
+        details={"channel": new.channel.value},
+    )
+    outbox.publish(session, TicketRegistered(ticket_id=ticket.id), now=now)
+    return Opened(ticket=ticket, query_code=code)
+
+
+def lock(session: Session, ticket_id: int, *, version: int | None = None) -> Ticket:
+    """Lock the ticket for this transaction.
+
+    With `version`, raises `StaleTicket` unless it still is as the person last saw it; so a lost update is
+    impossible. Raises `NotFound` when there is no such ticket.
+    """
+    ticket = session.scalars(
+        select(Ticket).where(Ticket.id == ticket_id).with_for_update().execution_options(populate_existing=True)
+    ).first()  # the lock is held until the edge commits, so what is decided below stays true
+    if ticket is None:
+        raise NotFound
+    if version is not None and ticket.version != version:
+        raise _stale(session, ticket, seen=version)
+    return ticket
+
+
+def move(
+    session: Session,
+    ticket: Ticket,
+    act: Act,
+    *,
+    by: Actor,
+    now: datetime,
+    note: str = "",
+    details: Mapping[str, Any] | None = None,
+) -> JournalEntry:
+    """Do one act of the map: permission, place on the map, new state, one line in the journal."""
+    row = check(act, ticket.state)
+    require(by, row.permission)
+    before = ticket.state
+    if row.target is not None:
+        ticket.state = row.target
+        ticket.outcome = row.outcome
+        ticket.closed_at = now if row.target is State.CLOSED else None
+        if row.target not in {State.DISPATCHED, State.SIGNED}:
+            ticket.due_at = None
+        if row.target is State.DISPATCHED and ticket.dispatched_at is None:
+            ticket.dispatched_at = now
+        if row.target is State.ANSWERED:
+            ticket.answered_at = now
+        if row.target is State.CLOSED:
+            assert row.outcome is not None  # noqa: S101 - the map's own test proves it
+            outbox.publish(session, TicketClosed(ticket_id=ticket.id, outcome=row.outcome.value), now=now)
+    entry = _write(session, ticket, act, from_state=before, by=by, now=now, note=note, details=details or {})
+    if row.target is not None:
+        entry.version = ticket.version + 1  # the flush that writes the new state counts the version up
+    return entry
+
+
+def amend(
+    session: Session,
+    *,
+    ticket_id: int,
+    version: int,
+    changes: Mapping[str, Any],
+    reason: str,
+    by: Actor,
+    now: datetime,
+) -> Ticket:
+    """Correct facts or classification; the journal keeps before and after of each field.
+
+    Raises `Invalid` for a field that may not be changed, `StaleTicket` when somebody else was first.
+    """
+    unknown = [name for name in changes if name not in AMENDABLE]
+    if unknown:
+        raise Invalid(dict.fromkeys(unknown, "此项不可修改。"))
+    ticket = lock(session, ticket_id, version=version)
+    changed: dict[str, list[str]] = {}
+    keyring = keyring_of(session)
+    for name, value in changes.items():
+        before = getattr(ticket, name)
+        after = redact(value) if name in {"title", "content", "place"} else value
+        if before == after:
+            continue
+        if name in {"title", "content"}:
+            opened = keyring.open(ticket.personal_sealed)
+            opened.pop(name, None)
+            if after != value:
+                opened[name] = value
+            ticket.personal_sealed = keyring.seal(opened)
+        changed[AMENDABLE[name]] = [_shown(session, name, before), _shown(session, name, after)]
+        setattr(ticket, name, after)
+    if not changed:
+        return ticket
+    entry = move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
+    entry.version = version + 1
+    _index(session, ticket, fresh=False)
+    outbox.publish(session, TicketAmended(ticket_id=ticket.id, fields=tuple(changes)), now=now)
+    return ticket
+
+
+def note(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> JournalEntry:
+    """Add a line to the timeline."""
+    words = words.strip()
+    if not words:
+        raise Invalid({"note": "请填写备注内容。"})
+    if len(words) > 5_000:  # noqa: PLR2004 - a note is not a document
+        raise Invalid({"note": "备注最多 5000 字。"})
+    ticket = lock(session, ticket_id)
+    return move(session, ticket, Act.NOTE, by=by, now=now, note=redact(words))
+
+
+def reveal(session: Session, *, ticket_id: int, reason: str, by: Actor, now: datetime) -> Personal:
+    """Open a citizen's personal data for one look, with a line in the journal (domain.md 7 a, c)."""
+    ticket = session.get(Ticket, ticket_id)
+    if ticket is None:
+        raise NotFound
+    move(session, ticket, Act.REVEAL, by=by, now=now, note=redact(reason.strip())[:200])
+    return Personal(**keyring_of(session).open(ticket.personal_sealed))
+
+
+def close_directly(session: Session, *, ticket_id: int, version: int, answer: str, by: Actor, now: datetime) -> Ticket:
+    """Answer a plain question on the spot and close it (直接答复, domain.md 2.2)."""
+    if not answer.strip():
+        raise Invalid({"answer": "请填写答复内容。"})
+    ticket = lock(session, ticket_id, version=version)
+    ticket.closing_words = redact(answer.strip())
+    move(session, ticket, Act.ANSWER_DIRECTLY, by=by, now=now, note=ticket.closing_words[:200])
+    return ticket
+
+
+def refuse(
+    session: Session, *, ticket_id: int, version: int, reason: str, words: str, by: Actor, now: datetime
+) -> Ticket:
+    """Refuse with a reason of the list and what the citizen should do instead (不予受理, domain.md 1.5)."""
+    problems = {}
+    if not reason.startswith("NR-"):
+        problems["reason"] = "请选择不予受理的理由。"
+    if not words.strip():
+        problems["words"] = "请填写对诉求人的说明（依据与正确途径）。"
+    if problems:
+        raise Invalid(problems)
+    ticket = lock(session, ticket_id, version=version)
+    ticket.refusal_reason, ticket.closing_words = reason, redact(words.strip())
+    move(
+        session,
+        ticket,
+        Act.REFUSE,
+        by=by,
+        now=now,
+        note=ticket.closing_words[:200],
+        details={"reason": reason},
+    )
+    return ticket
+
+
+def transfer(
+    session: Session,
+    *,
+    ticket_id: int,
+    version: int,
+    to: str,
+    other_number: str,
+    words: str,
+    by: Actor,
+    now: datetime,
+) -> Ticket:
+    """Record that the matter went to 110 or another line; the ticket stays (domain.md 2.13)."""
+    if not to.strip():
+        raise Invalid({"to": "请选择转往的单位。"})
+    ticket = lock(session, ticket_id, version=version)
+    ticket.transfer_to, ticket.transfer_number = to.strip(), other_number.strip() or None
+    ticket.closing_words = redact(words.strip())
+    move(
+        session,
+        ticket,
+        Act.TRANSFER,
+        by=by,
+        now=now,
+        note=ticket.closing_words[:200],
+        details={"to": to, "other_number": other_number},
+    )
+    return ticket
+
+
+def withdraw(session: Session, *, ticket_id: int, version: int, words: str, by: Actor, now: datetime) -> Ticket:
+    """Close at the citizen's own wish (撤单)."""
+    if not words.strip():
+        raise Invalid({"words": "请填写撤单原因。"})
+    ticket = lock(session, ticket_id, version=version)
+    ticket.closing_words = redact(words.strip())
+    move(session, ticket, Act.WITHDRAW, by=by, now=now, note=ticket.closing_words[:200])
+    return ticket
+
+
+def count_repeat(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> Ticket:
+    """Add a citizen's repeated call to the ticket that is open (domain.md 1.7 a): no second dispatch."""
+    ticket = lock(session, ticket_id)
+    ticket.repeats += 1
+    entry = move(session, ticket, Act.REPEAT, by=by, now=now, note=redact(words.strip())[:2_000])
+    entry.details = {"repeats": ticket.repeats}
+    return ticket
+
+
+def set_setting(session: Session, *, name: str, value: dict[str, Any], by: Actor, now: datetime) -> None:
+    """Set one value that administrators decide on screen."""
+    require(by, Permission.SETTINGS_EDIT)
+    row = session.get(InstallationSetting, name, with_for_update=True)  # two administrators, one after the other
+    if row is None:
+        session.add(InstallationSetting(name=name, value=value, changed_by=by.user_id, changed_at=now))
+    else:
+        row.value, row.changed_by, row.changed_at = value, by.user_id, now
+
+
+def fold_counters(session: Session) -> int:
+    """Add the waiting changes to the stored counters; returns how many were folded."""
+    folded = session.execute(
+        text(
+            """
+            WITH taken AS (
+                DELETE FROM counter_deltas WHERE id IN (
+                    SELECT id FROM counter_deltas ORDER BY id LIMIT 20000 FOR UPDATE SKIP LOCKED
+                ) RETURNING name, delta
+            ), summed AS (SELECT name, sum(delta) AS delta, count(*) AS n FROM taken GROUP BY name),
+            stored AS (
+                INSERT INTO counters (name, value) SELECT name, delta FROM summed ORDER BY name
+                ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value
+            ) SELECT coalesce(sum(n), 0) FROM summed
+            """
+        )
+    ).scalar_one()
+    return int(folded)
+
+
+def _write(
+    session: Session,
+    ticket: Ticket,
+    act: Act,
+    *,
+    from_state: State | None,
+    by: Actor,
+    now: datetime,
+    note: str,
+    details: Mapping[str, Any],
+) -> JournalEntry:
+    entry = JournalEntry(
+        ticket_id=ticket.id,
+        at=now,
+        act=act,
+        from_state=from_state,
+        to_state=ticket.state,
+        by_id=by.user_id,
+        by_role=by.role,
+        note=note,
+        details=dict(details),
+        version=ticket.version,
+    )
+    session.add(entry)
+    return entry
+
+
+def _index(session: Session, ticket: Ticket, *, fresh: bool) -> None:
+    words = func.array_to_tsvector(search_words(f"{ticket.title}\n{ticket.content}\n{ticket.place}\n{ticket.company}"))
+    if fresh:
+        session.execute(insert(TicketSearch).values(ticket_id=ticket.id, words=words))
+        return
+    row = session.get(TicketSearch, ticket.id)
+    if row is None:
+        session.add(TicketSearch(ticket_id=ticket.id, words=words))
+    else:
+        row.words = words
+
+
+def _stale(session: Session, ticket: Ticket, *, seen: int) -> StaleTicket:
+    rows: Sequence[tuple[JournalEntry, str | None]] = [
+        (row[0], row[1])
+        for row in session.execute(
+            select(JournalEntry, User.display_name)
+            .join(User, User.id == JournalEntry.by_id, isouter=True)
+            .where(JournalEntry.ticket_id == ticket.id, JournalEntry.version > seen)
+            .order_by(JournalEntry.id)
+        )
+    ]
+    changes: dict[str, tuple[str, str]] = {}
+    for entry, _ in rows:
+        for label, (before, after) in entry.details.get("changes", {}).items():
+            changes[label] = (changes[label][0] if label in changes else before, after)
+    last = rows[-1] if rows else None
+    return StaleTicket(
+        number=ticket.number,
+        by=(last[1] or "系统") if last else "",
+        at=last[0].at if last else None,
+        changes=changes,
+        acts=tuple(entry.act.value for entry, _ in rows),
+    )
+
+
+def _shown(session: Session, name: str, value: Any) -> str:  # noqa: ANN401 - any column's value
+    if value is None or value == "":
+        return "（空）"
+    if name == "category_id":
+        return _path_of(session, Category, value)
+    if name == "region_id":
+        return _path_of(session, Region, value)
+    if isinstance(value, bool):
+        return "是" if value else "否"
+    return str(value)
+
+
+def _path_of(session: Session, table: type[Category] | type[Region], row_id: int) -> str:
+    path = session.scalar(select(table.path).where(table.id == row_id))
+    if path is None:
+        raise Conflict("所选的类别或区域已不存在，请重新选择。")
+    return path

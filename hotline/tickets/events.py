@@ -1,0 +1,30 @@
+"""What the ticket core announces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hotline.core.outbox import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketRegistered(Event):
+    """A concern has become a ticket."""
+
+    ticket_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketAmended(Event):
+    """Facts or classification of a ticket were corrected."""
+
+    ticket_id: int
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketClosed(Event):
+    """A ticket has come to its end."""
+
+    ticket_id: int
+    outcome: str

@@ -1,0 +1,275 @@
+"""Reads of the ticket core. Which tickets a person may see is decided in routing.queries.visible_to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String, cast, func, literal, select, union_all
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement
+
+from hotline.core.db import keyring_of
+from hotline.core.errors import NotFound
+from hotline.core.permissions import Role
+from hotline.core.text import quoted, search_words
+from hotline.people.models import User
+from hotline.tickets.models import (
+    Attachment,
+    Category,
+    Counter,
+    CounterDelta,
+    InstallationSetting,
+    JournalEntry,
+    Region,
+    Ticket,
+    TicketSearch,
+)
+from hotline.tickets.states import Act, Outcome, State
+from hotline.tickets.vocabulary import Channel, RequestType
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineEntry:
+    """One recorded act with the name of who did it."""
+
+    id: int
+    at: datetime
+    act: Act
+    from_state: State | None
+    to_state: State
+    by_id: int | None
+    by_name: str
+    by_role: Role
+    note: str
+    details: Mapping[str, Any]
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """An earlier ticket of the same caller, as the operator sees it while the caller speaks."""
+
+    id: int
+    number: str
+    title: str
+    state: State
+    outcome: Outcome | None
+    request_type: RequestType
+    channel: Channel
+    registered_at: datetime
+    category: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryNode:
+    """A node of the tree as choices need it."""
+
+    id: int
+    code: str
+    name: str
+    path: str
+    level: int
+    lead: str
+    assist: tuple[str, ...] = ()
+    is_leaf: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionNode:
+    """A region as choices need it."""
+
+    id: int
+    code: str
+    name: str
+    path: str
+    level: int
+    parent_id: int | None = field(default=None)
+
+
+def by_number(session: Session, number: str) -> Ticket:
+    """Return the ticket with this number, or `NotFound`."""
+    ticket = session.scalars(select(Ticket).where(Ticket.number == number.strip())).first()
+    if ticket is None:
+        raise NotFound
+    return ticket
+
+
+def by_query_code(session: Session, *, number: str, code: str) -> Ticket:
+    """Return the ticket that a citizen asks for by number and query code (提取码), or `NotFound`."""
+    ticket = session.scalars(
+        select(Ticket).where(
+            Ticket.number == number.strip(),
+            Ticket.query_code_index == keyring_of(session).index(f"query:{code.strip()}"),
+        )
+    ).first()
+    if ticket is None:
+        raise NotFound("受理编号或查询码不正确，请核对后重试。")
+    return ticket
+
+
+def timeline(session: Session, ticket_id: int, *, after: int = 0, limit: int = 500) -> Sequence[TimelineEntry]:
+    """Return what happened to a ticket, oldest first; at most `limit` lines after the line `after`."""
+    rows = session.execute(
+        select(JournalEntry, User.display_name)
+        .join(User, User.id == JournalEntry.by_id, isouter=True)
+        .where(JournalEntry.ticket_id == ticket_id, JournalEntry.id > after)
+        .order_by(JournalEntry.id)
+        .limit(limit)
+    )
+    return [
+        TimelineEntry(
+            id=entry.id,
+            at=entry.at,
+            act=entry.act,
+            from_state=entry.from_state,
+            to_state=entry.to_state,
+            by_id=entry.by_id,
+            by_name=name or "",
+            by_role=entry.by_role,
+            note=entry.note,
+            details=entry.details,
+            version=entry.version,
+        )
+        for entry, name in rows
+    ]
+
+
+def handlers_of(session: Session, ticket_id: int, acts: Iterable[Act]) -> set[int]:
+    """Return the users who did any of these acts to the ticket."""
+    rows = session.scalars(
+        select(JournalEntry.by_id).where(
+            JournalEntry.ticket_id == ticket_id,
+            JournalEntry.by_id.is_not(None),
+            JournalEntry.act.in_(list(acts)),
+        )
+    )
+    return {user_id for user_id in rows if user_id is not None}
+
+
+def earlier_of(session: Session, phone: str, *, limit: int = 8) -> Sequence[Earlier]:
+    """Return the caller's latest tickets, newest first, found by the fingerprint of the number."""
+    rows = session.execute(
+        select(Ticket, Category.path)
+        .join(Category, Category.id == Ticket.category_id, isouter=True)
+        .where(Ticket.phone_index == keyring_of(session).index(f"phone:{phone}"))
+        .order_by(Ticket.id.desc())
+        .limit(limit)
+    )
+    return [
+        Earlier(
+            id=ticket.id,
+            number=ticket.number,
+            title=ticket.title,
+            state=ticket.state,
+            outcome=ticket.outcome,
+            request_type=ticket.request_type,
+            channel=ticket.channel,
+            registered_at=ticket.registered_at,
+            category=path or "",
+        )
+        for ticket, path in rows
+    ]
+
+
+def holding_words(text: str) -> ColumnElement[bool] | None:
+    """Return the condition "holds all words of this text", or nothing when no word of two characters is in it."""
+    words = search_words(text)
+    if not words:
+        return None
+    query = cast(literal(" & ".join(quoted(word) for word in words), String), TSQUERY)
+    return Ticket.id.in_(select(TicketSearch.ticket_id).where(TicketSearch.words.op("@@")(query)))
+
+
+def similar(session: Session, text: str, *, since: datetime, limit: int = 5) -> Sequence[Earlier]:
+    """Return recent tickets that share the most telling words with a text that is being written."""
+    words = [word for word in search_words(text) if len(word) > 1][:40]
+    if len(words) < 3:  # noqa: PLR2004 - two words are alike by accident
+        return []
+    query = cast(literal(" | ".join(quoted(word) for word in words), String), TSQUERY)
+    rank = func.ts_rank(TicketSearch.words, query, 1)
+    recent = select(Ticket.id).where(Ticket.registered_at >= since).order_by(Ticket.id.desc()).limit(2_000).subquery()
+    best = (
+        select(TicketSearch.ticket_id, rank.label("rank"))
+        .join(recent, recent.c.id == TicketSearch.ticket_id)
+        .where(TicketSearch.words.op("@@")(query))
+        .order_by(rank.desc(), TicketSearch.ticket_id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    rows = session.execute(
+        select(Ticket, Category.path)
+        .join(best, best.c.ticket_id == Ticket.id)
+        .join(Category, Category.id == Ticket.category_id, isouter=True)
+        .order_by(best.c.rank.desc(), Ticket.id.desc())
+    )
+    return [
+        Earlier(
+            id=ticket.id,
+            number=ticket.number,
+            title=ticket.title,
+            state=ticket.state,
+            outcome=ticket.outcome,
+            request_type=ticket.request_type,
+            channel=ticket.channel,
+            registered_at=ticket.registered_at,
+            category=path or "",
+        )
+        for ticket, path in rows
+    ]
+
+
+def counters(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """Return stored counts by name, zero for those never counted; folded value plus what is not folded yet."""
+    wanted = list(names)
+    both = union_all(
+        select(Counter.name, Counter.value).where(Counter.name.in_(wanted)),
+        select(CounterDelta.name, CounterDelta.delta).where(CounterDelta.name.in_(wanted)),
+    ).subquery()
+    rows = session.execute(select(both.c.name, func.sum(both.c.value)).group_by(both.c.name))
+    found = {name: int(value) for name, value in rows}
+    return {name: found.get(name, 0) for name in wanted}
+
+
+def categories(session: Session) -> Sequence[CategoryNode]:
+    """Return the whole tree in order of code; it is small (hundreds)."""
+    rows = session.scalars(select(Category).where(Category.valid_to.is_(None)).order_by(Category.code)).all()
+    parents = {row.parent_id for row in rows}
+    return [
+        CategoryNode(
+            id=row.id,
+            code=row.code,
+            name=row.name,
+            path=row.path,
+            level=row.level,
+            lead=row.lead,
+            assist=tuple(row.assist),
+            is_leaf=row.id not in parents,
+        )
+        for row in rows
+    ]
+
+
+def regions(session: Session) -> Sequence[RegionNode]:
+    """Return every region in order of code."""
+    return [
+        RegionNode(id=row.id, code=row.code, name=row.name, path=row.path, level=row.level, parent_id=row.parent_id)
+        for row in session.scalars(select(Region).order_by(Region.code))
+    ]
+
+
+def attachments(session: Session, ticket_id: int, *, public_only: bool = False) -> Sequence[Attachment]:
+    """Return a ticket's files in order."""
+    query = select(Attachment).where(Attachment.ticket_id == ticket_id).order_by(Attachment.id).limit(200)
+    if public_only:
+        query = query.where(Attachment.public)
+    return session.scalars(query).all()
+
+
+def setting(session: Session, name: str) -> dict[str, Any] | None:
+    """Return what an administrator set under this name."""
+    row = session.get(InstallationSetting, name)
+    return dict(row.value) if row is not None else None

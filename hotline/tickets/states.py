@@ -1,0 +1,147 @@
+"""The map: which act leads from where to where, and who may; the only place that knows (domain.md 2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from hotline.core.errors import WrongState
+from hotline.core.permissions import Permission
+
+
+class State(StrEnum):
+    """Where a ticket stands; what exactly is going on inside a department is told by its dispatch."""
+
+    REGISTERED = "registered"
+    DISPATCHED = "dispatched"
+    SIGNED = "signed"
+    ANSWERED = "answered"
+    CLOSED = "closed"
+
+
+class Outcome(StrEnum):
+    """Why a ticket is closed; exactly the closed ones have one."""
+
+    ANSWERED_DIRECTLY = "answered_directly"
+    REFUSED = "refused"
+    TRANSFERRED = "transferred"
+    WITHDRAWN = "withdrawn"
+    CONFIRMED = "confirmed"
+    UNREACHABLE = "unreachable"
+    DECLINED = "declined"
+
+
+class Act(StrEnum):
+    """What can be done to a ticket; each is one line in the journal."""
+
+    REGISTER = "register"
+    ANSWER_DIRECTLY = "answer_directly"
+    REFUSE = "refuse"
+    TRANSFER = "transfer"
+    WITHDRAW = "withdraw"
+    DISPATCH = "dispatch"
+    SIGN = "sign"
+    SEND_BACK = "send_back"
+    ANSWER = "answer"
+    CONFIRM = "confirm"
+    GIVE_UP_CALLING = "give_up_calling"
+    DECLINE_CALLBACK = "decline_callback"
+    REWORK = "rework"
+    # Acts that leave the ticket where it stands:
+    AMEND = "amend"
+    ATTACH = "attach"
+    CALL = "call"
+    CONTACT = "contact"
+    NOTE = "note"
+    RATE = "rate"
+    REVEAL = "reveal"
+    REPEAT = "repeat"
+    SUGGEST = "suggest"
+    VERIFY = "verify"
+    RECTIFY = "rectify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One row of the map."""
+
+    act: Act
+    sources: frozenset[State]
+    target: State | None
+    permission: Permission
+    outcome: Outcome | None = None
+
+
+_ANY: Final = frozenset(State)
+_OPEN: Final = _ANY - {State.CLOSED}
+_S, _P, _O = State, Permission, Outcome
+
+
+def _move(  # noqa: PLR0917 - one row of the table below
+    act: Act,
+    sources: set[State] | frozenset[State],
+    target: State | None,
+    permission: Permission,
+    outcome: Outcome | None = None,
+) -> tuple[Act, Move]:
+    return act, Move(act=act, sources=frozenset(sources), target=target, permission=permission, outcome=outcome)
+
+
+# fmt: off
+MOVES: Final[Mapping[Act, Move]] = dict((
+    _move(Act.ANSWER_DIRECTLY,  {_S.REGISTERED},                             _S.CLOSED,     _P.TICKET_ANSWER_DIRECTLY, _O.ANSWERED_DIRECTLY),
+    _move(Act.REFUSE,           {_S.REGISTERED},                             _S.CLOSED,     _P.TICKET_REFUSE,          _O.REFUSED),
+    _move(Act.TRANSFER,         {_S.REGISTERED},                             _S.CLOSED,     _P.TICKET_TRANSFER,        _O.TRANSFERRED),
+    _move(Act.WITHDRAW,         {_S.REGISTERED, _S.DISPATCHED, _S.SIGNED},   _S.CLOSED,     _P.TICKET_AMEND,           _O.WITHDRAWN),
+    _move(Act.DISPATCH,         {_S.REGISTERED},                             _S.DISPATCHED, _P.TICKET_DISPATCH),
+    _move(Act.SIGN,             {_S.DISPATCHED},                             _S.SIGNED,     _P.TICKET_SIGN),
+    _move(Act.SEND_BACK,        {_S.DISPATCHED, _S.SIGNED},                  _S.REGISTERED, _P.TICKET_SEND_BACK),
+    _move(Act.ANSWER,           {_S.SIGNED},                                 _S.ANSWERED,   _P.TICKET_ANSWER),
+    _move(Act.CONFIRM,          {_S.ANSWERED},                               _S.CLOSED,     _P.TICKET_CLOSE,           _O.CONFIRMED),
+    _move(Act.GIVE_UP_CALLING,  {_S.ANSWERED},                               _S.CLOSED,     _P.TICKET_CLOSE,           _O.UNREACHABLE),
+    _move(Act.DECLINE_CALLBACK, {_S.ANSWERED},                               _S.CLOSED,     _P.TICKET_CLOSE,           _O.DECLINED),
+    _move(Act.REWORK,           {_S.ANSWERED, _S.CLOSED},                    _S.DISPATCHED, _P.TICKET_REWORK),
+    _move(Act.AMEND,            _OPEN,                                       None,          _P.TICKET_AMEND),
+    _move(Act.ATTACH,           _ANY,                                        None,          _P.TICKET_NOTE),
+    _move(Act.CALL,             {_S.ANSWERED},                               None,          _P.CALLBACK_RECORD),
+    _move(Act.CONTACT,          {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.NOTE,             _ANY,                                        None,          _P.TICKET_NOTE),
+    _move(Act.RATE,             _ANY,                                        None,          _P.TICKET_SUBMIT),
+    _move(Act.REVEAL,           _ANY,                                        None,          _P.PERSONAL_REVEAL),
+    _move(Act.REPEAT,           _ANY,                                        None,          _P.TICKET_REGISTER),
+    _move(Act.SUGGEST,          _ANY,                                        None,          _P.TICKET_SUGGEST),
+    _move(Act.VERIFY,           _OPEN,                                       None,          _P.REVIEW_JUDGE),
+    _move(Act.RECTIFY,          {_S.SIGNED},                                 None,          _P.TICKET_ANSWER),
+))
+# fmt: on
+
+#: Acts that make a person one of those who handled the ticket and so keep him from its callback (domain.md 3.2).
+#: Whoever only took the concern in, looked it up or called back did not handle it.
+HANDLING: Final = frozenset(
+    {Act.SIGN, Act.SEND_BACK, Act.ANSWER, Act.CONTACT, Act.RECTIFY, Act.DISPATCH, Act.ANSWER_DIRECTLY}
+)
+
+
+def check(act: Act, state: State) -> Move:
+    """Return the row of the map for this act, or raise `WrongState` when the ticket stands elsewhere."""
+    move = MOVES[act]
+    if state not in move.sources:
+        raise WrongState
+    return move
+
+
+def acts_from(state: State) -> tuple[Act, ...]:
+    """Return the acts that the map offers from a state, in the order of the map."""
+    return tuple(act for act, move in MOVES.items() if state in move.sources)
+
+
+def diagram() -> str:
+    """Return the map as a Mermaid state diagram; docs/ticket-map.md holds exactly this."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.REGISTERED}: {Act.REGISTER}"]
+    for act, move in MOVES.items():
+        if move.target is not None:
+            lines += [f"    {source} --> {move.target}: {act}" for source in State if source in move.sources]
+    lines.append(f"    {State.CLOSED} --> [*]")
+    return "\n".join(lines)
