@@ -1,0 +1,1 @@
+"""What is counted and how: definitions of indicators and the figures of the supervisor's page."""

@@ -1,0 +1,446 @@
+"""What dispatchers and departments do: dispatch, sign, contact, answer, send back, rework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from hotline.core import outbox
+from hotline.core.clock import local
+from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
+from hotline.core.permissions import Actor, Permission, Role, require
+from hotline.core.personal_data import find, redact
+from hotline.tickets import actions as tickets
+from hotline.tickets.models import JournalEntry, Ticket
+from hotline.tickets.states import Act, State
+from routing import granting
+from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
+from routing.models import Answer, Department, Dispatch, Ending, Membership, Solved, Suggestion
+from routing.queries import current_dispatch
+
+LEAST_ANSWER: Final = 10
+MOST_TEXT: Final = 10_000
+_RETURN_REASONS: Final = {
+    "not_our_duty": "不属本单位职责",
+    "not_our_area": "不在本单位辖区",
+    "cross_duty": "职责交叉需明确主办",
+    "facts_missing": "要素不全无法办理",
+    "duplicate": "与其他工单重复",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """What a department feeds back."""
+
+    internal_note: str
+    public_answer: str
+    found_true: bool = True
+    beyond_duty: bool = False
+    solved: Solved = Solved.SOLVED
+    plan: str = ""
+    plan_on: date | None = None
+
+
+def return_reasons() -> Mapping[str, str]:
+    """Return the reasons for which a ticket may be sent back, code -> words."""
+    return _RETURN_REASONS
+
+
+def dispatch(
+    session: Session,
+    *,
+    ticket_id: int,
+    version: int | None,
+    department_id: int,
+    reason: str = "",
+    automatic: bool = False,
+    by: Actor,
+    now: datetime,
+) -> Dispatch:
+    """Send a registered ticket to the department that must answer it; its clock starts now (domain.md 2.4)."""
+    ticket = tickets.lock(session, ticket_id, version=version)
+    department = _active(session, department_id)
+    row = _send(
+        session,
+        ticket,
+        department,
+        act=Act.DISPATCH,
+        reason=reason,
+        sla_class="",
+        automatic=automatic,
+        by=by,
+        now=now,
+    )
+    if by.role is not Role.SYSTEM:
+        _judge_suggestion(session, ticket, department_id=department_id, now=now)
+    return row
+
+
+def redispatch(session: Session, ticket: Ticket, *, reason: str, by: Actor, now: datetime) -> Dispatch:
+    """Start a round of rework at the department that answered last (重办, domain.md 2.10); `ticket` is locked."""
+    last = current_dispatch(session, ticket.id, lock=True)
+    if last is None:
+        raise Conflict("这张工单没有承办单位，无法重办。")
+    _end(last, Ending.REWORKED, now=now)
+    session.flush()  # the old dispatch must cease to be current before the new one begins to be
+    ticket.rework_rounds += 1
+    return _send(
+        session,
+        ticket,
+        _active(session, last.department_id),
+        act=Act.REWORK,
+        reason=reason,
+        sla_class=granting.REWORK,
+        automatic=False,
+        by=by,
+        now=now,
+    )
+
+
+def sign(session: Session, *, ticket_id: int, version: int | None = None, by: Actor, now: datetime) -> Dispatch:
+    """Sign for a ticket on behalf of the department that holds it (签收)."""
+    ticket = tickets.lock(session, ticket_id, version=version)
+    row = require_holder(session, ticket_id=ticket_id, by=by)
+    _sign(session, ticket, row, by=by, now=now)
+    return row
+
+
+def record_contact(
+    session: Session, *, ticket_id: int, at: datetime, way: str, words: str, by: Actor, now: datetime
+) -> JournalEntry:
+    """Record that the unit spoke with the citizen: when, how, what about (联系群众, domain.md 1.1.1)."""
+    problems = {}
+    if at > now:
+        problems["at"] = f"联系时间不能晚于现在（{local(now):%Y-%m-%d %H:%M}）。"
+    if not words.strip():
+        problems["words"] = "请填写联系情况。"
+    if not way.strip():
+        problems["way"] = "请选择联系方式。"
+    if problems:
+        raise Invalid(problems)
+    ticket = tickets.lock(session, ticket_id)
+    row = require_holder(session, ticket_id=ticket_id, by=by)
+    if at < row.sent_at:
+        raise Invalid({"at": "联系时间早于派单时间，请核对。"})
+    row.contacted_at = row.contacted_at or at
+    return tickets.move(
+        session,
+        ticket,
+        Act.CONTACT,
+        by=by,
+        now=now,
+        note=redact(words.strip())[:2_000],
+        details={"way": way.strip()[:40], "contacted_at": at.isoformat()},
+    )
+
+
+def answer(
+    session: Session,
+    *,
+    ticket_id: int,
+    version: int | None,
+    feedback: Feedback,
+    by: Actor,
+    now: datetime,
+) -> Answer:
+    """Feed back: an internal note and, apart from it, the words for the citizen (反馈, domain.md 2.9).
+
+    A ticket that was not signed for is signed for in the same breath. Raises `Invalid` by field.
+    """
+    checked = _checked(feedback, now=now)
+    ticket = tickets.lock(session, ticket_id, version=version)
+    row = require_holder(session, ticket_id=ticket_id, by=by)
+    if ticket.state is State.DISPATCHED:
+        _sign(session, ticket, row, by=by, now=now)
+    written = Answer(
+        dispatch_id=row.id,
+        ticket_id=ticket_id,
+        internal_note=redact(checked.internal_note),
+        public_answer=checked.public_answer,
+        found_true=checked.found_true,
+        beyond_duty=checked.beyond_duty,
+        solved=checked.solved,
+        plan=checked.plan,
+        plan_on=checked.plan_on,
+        by_id=by.user_id,
+        at=now,
+    )
+    session.add(written)
+    row.answered_at = now
+    tickets.move(
+        session,
+        ticket,
+        Act.ANSWER,
+        by=by,
+        now=now,
+        note=checked.public_answer[:200],
+        details={"solved": checked.solved.value, "round": row.round, "late": now > row.due_at},
+    )
+    outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
+    return written
+
+
+def send_back(
+    session: Session,
+    *,
+    ticket_id: int,
+    version: int,
+    reason: str,
+    words: str,
+    basis: str,
+    suggested_department_id: int | None,
+    by: Actor,
+    now: datetime,
+) -> Dispatch:
+    """Return a ticket that is not one's duty, with reason, words and legal basis (退单, domain.md 2.6)."""
+    problems = {}
+    if reason not in _RETURN_REASONS:
+        problems["reason"] = "请选择退单理由。"
+    if not words.strip():
+        problems["words"] = "请说明退单的具体情况。"
+    if not basis.strip():
+        problems["basis"] = "请填写退单依据（法规、三定方案或权责清单条款）。"
+    if problems:
+        raise Invalid(problems)
+    ticket = tickets.lock(session, ticket_id, version=version)
+    row = require_holder(session, ticket_id=ticket_id, by=by)
+    until = row.steps.get("return", {}).get("due")
+    if until and now > datetime.fromisoformat(until):
+        raise WrongState(f"退单期限已于 {local(datetime.fromisoformat(until)):%m-%d %H:%M} 届满，须按时办理。")
+    suggested = session.get(Department, suggested_department_id) if suggested_department_id else None
+    row.is_current = False
+    _end(row, Ending.SENT_BACK, now=now)
+    tickets.move(
+        session,
+        ticket,
+        Act.SEND_BACK,
+        by=by,
+        now=now,
+        note=redact(words.strip())[:2_000],
+        details={
+            "reason": reason,
+            "reason_words": _RETURN_REASONS[reason],
+            "basis": redact(basis.strip())[:1_000],
+            "suggested": suggested.name if suggested else "",
+        },
+    )
+    outbox.publish(session, TicketSentBack(ticket_id=ticket_id, dispatch_id=row.id), now=now)
+    return row
+
+
+def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: datetime) -> None:
+    """End the dispatch of a ticket that has been closed; without one there is nothing to end."""
+    row = current_dispatch(session, ticket_id)
+    if row is not None and row.ended_at is None:
+        _end(row, Ending.WITHDRAWN if withdrawn else Ending.CLOSED, now=now)
+
+
+def require_holder(session: Session, *, ticket_id: int, by: Actor) -> Dispatch:
+    """Return the dispatch in force, or raise unless the actor's department holds the ticket."""
+    row = current_dispatch(session, ticket_id, lock=True)
+    if row is None or row.ended_at is not None:
+        raise WrongState("工单目前不在任何承办单位手中。")
+    if row.department_id not in by.department_ids:
+        raise Denied("工单不在您所属单位手中。")
+    return row
+
+
+def store_suggestion(session: Session, suggestion: Suggestion, *, by: Actor) -> Suggestion:
+    """Keep what a model version said of a ticket, once per version."""
+    require(by, Permission.TICKET_SUGGEST)
+    known = session.scalars(
+        select(Suggestion).where(
+            Suggestion.ticket_id == suggestion.ticket_id, Suggestion.model_version == suggestion.model_version
+        )
+    ).first()
+    if known is not None:
+        return known
+    session.add(suggestion)
+    session.flush()  # the reader that dispatches next needs the id
+    return suggestion
+
+
+def join_department(session: Session, *, user_id: int, department_ids: frozenset[int], by: Actor) -> None:
+    """Enter a user for exactly these departments."""
+    if by.role is not Role.SYSTEM:
+        require(by, Permission.USER_EDIT)
+    for row in session.scalars(select(Membership).where(Membership.user_id == user_id)):
+        if row.department_id not in department_ids:
+            session.delete(row)
+    for department_id in sorted(department_ids):
+        _active(session, department_id)
+        session.merge(Membership(user_id=user_id, department_id=department_id))
+
+
+def change_department(
+    session: Session,
+    *,
+    department_id: int,
+    version: int,
+    changes: Mapping[str, Any],
+    by: Actor,
+) -> Department:
+    """Change name, short name, duty phone, parent or activity; a circle in the tree is refused."""
+    require(by, Permission.CATALOGUE_EDIT)
+    row = session.get(Department, department_id, with_for_update=True)  # one administrator after the other
+    if row is None:
+        raise NotFound
+    if row.version != version:
+        raise Conflict("该单位刚刚被他人修改，请刷新后重试。")
+    parent = changes.get("parent_id", row.parent_id)
+    seen = {row.id}
+    while parent is not None:
+        if parent in seen:
+            raise Invalid({"parent_id": "上级单位不能是本单位或其下级。"})
+        seen.add(parent)
+        above = session.get(Department, parent)
+        parent = above.parent_id if above else None
+    if changes.get("active") is False and _holds(session, department_id):
+        raise Conflict("该单位手中还有未办结的工单，不能停用。")
+    if not str(changes.get("name", row.name)).strip():
+        raise Invalid({"name": "请填写单位名称。"})
+    for name in ("name", "short_name", "duty_phone", "parent_id", "active"):
+        if name in changes:
+            setattr(row, name, changes[name])
+    return row
+
+
+def _send(
+    session: Session,
+    ticket: Ticket,
+    department: Department,
+    *,
+    act: Act,
+    reason: str,
+    sla_class: str,
+    automatic: bool,
+    by: Actor,
+    now: datetime,
+) -> Dispatch:
+    granted = granting.grant(session, ticket, sla_class=sla_class, now=now)
+    ticket.due_at = granted.due_at
+    tickets.move(
+        session,
+        ticket,
+        act,
+        by=by,
+        now=now,
+        note=redact(reason.strip())[:500],
+        details={"department": department.name, "due": granted.due_at.isoformat(), "automatic": automatic},
+    )
+    row = Dispatch(
+        ticket_id=ticket.id,
+        department_id=department.id,
+        round=ticket.rework_rounds,
+        is_current=True,
+        automatic=automatic,
+        reason=redact(reason.strip())[:500],
+        sent_by=by.user_id,
+        sent_at=now,
+        profile=granted.profile,
+        sign_due_at=granted.sign_due_at,
+        due_at=granted.due_at,
+        steps=granted.steps,
+    )
+    session.add(row)
+    session.flush()  # the event needs the id
+    outbox.publish(
+        session,
+        TicketDispatched(
+            ticket_id=ticket.id,
+            dispatch_id=row.id,
+            department_id=department.id,
+            due_at=row.due_at.isoformat(),
+            automatic=automatic,
+            rework=act is Act.REWORK,
+        ),
+        now=now,
+    )
+    return row
+
+
+def _sign(session: Session, ticket: Ticket, row: Dispatch, *, by: Actor, now: datetime) -> None:
+    tickets.move(session, ticket, Act.SIGN, by=by, now=now, details={"late": now > row.sign_due_at})
+    row.signed_at, row.signed_by = now, by.user_id
+    session.flush()  # the next move of this transaction starts from the signed state
+    outbox.publish(session, TicketSigned(ticket_id=ticket.id, dispatch_id=row.id), now=now)
+
+
+def _end(row: Dispatch, ending: Ending, *, now: datetime) -> None:
+    row.ended_at, row.ending = now, ending
+    if ending is Ending.REWORKED:
+        row.is_current = False
+
+
+def _active(session: Session, department_id: int) -> Department:
+    department = session.get(Department, department_id)
+    if department is None:
+        raise Invalid({"department_id": "所选的承办单位不存在，请重新选择。"})
+    if not department.active:
+        raise Invalid({"department_id": f"“{department.name}”已停用，请另选承办单位。"})
+    return department
+
+
+def _holds(session: Session, department_id: int) -> bool:
+    return bool(
+        session.scalar(
+            select(func.count())
+            .select_from(Dispatch)
+            .where(
+                Dispatch.department_id == department_id,
+                Dispatch.is_current,
+                Dispatch.answered_at.is_(None),
+                Dispatch.ended_at.is_(None),
+            )
+        )
+    )
+
+
+def _judge_suggestion(session: Session, ticket: Ticket, *, department_id: int, now: datetime) -> None:
+    session.execute(
+        update(Suggestion)
+        .where(Suggestion.ticket_id == ticket.id, Suggestion.decided_at.is_(None))
+        .values(decided_at=now, agreed=func.coalesce(Suggestion.department_id == department_id, False))
+    )
+
+
+def _checked(feedback: Feedback, *, now: datetime) -> Feedback:  # noqa: C901 - one line per rule of the form
+    note, words, plan = feedback.internal_note.strip(), feedback.public_answer.strip(), feedback.plan.strip()
+    problems: dict[str, str] = {}
+    if not note:
+        problems["internal_note"] = "请填写内部办理情况（不向诉求人公开）。"
+    elif len(note) > MOST_TEXT:
+        problems["internal_note"] = f"最多 {MOST_TEXT} 字，现有 {len(note)} 字。"
+    if len(words) < LEAST_ANSWER:
+        problems["public_answer"] = f"公开答复至少 {LEAST_ANSWER} 个字，请正面回应诉求。"
+    elif len(words) > MOST_TEXT:
+        problems["public_answer"] = f"最多 {MOST_TEXT} 字，现有 {len(words)} 字。"
+    elif words == note:
+        problems["public_answer"] = "公开答复与内部办理情况相同，请另行撰写面向诉求人的答复。"
+    elif spans := find(words):
+        shown = "、".join(words[span.start : span.end] for span in spans[:3])
+        problems["public_answer"] = f"公开答复中含有个人信息（{shown}），请删除后再提交。"
+    if feedback.solved is not Solved.SOLVED:
+        if not plan:
+            problems["plan"] = "尚未解决的，请填写后续办理计划。"
+        if feedback.plan_on is None:
+            problems["plan_on"] = "请填写计划完成日期。"
+        elif feedback.plan_on < local(now).date():
+            problems["plan_on"] = "计划完成日期不能早于今天。"
+    if problems:
+        raise Invalid(problems)
+    return Feedback(
+        internal_note=note,
+        public_answer=words,
+        found_true=feedback.found_true,
+        beyond_duty=feedback.beyond_duty,
+        solved=feedback.solved,
+        plan=plan,
+        plan_on=feedback.plan_on,
+    )

@@ -1,0 +1,44 @@
+"""What routing announces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hotline.core.outbox import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketDispatched(Event):
+    """A department has a ticket in hand and a deadline."""
+
+    ticket_id: int
+    dispatch_id: int
+    department_id: int
+    due_at: str
+    automatic: bool
+    rework: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketSigned(Event):
+    """The department has signed for a ticket."""
+
+    ticket_id: int
+    dispatch_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketAnswered(Event):
+    """The department has fed back; the citizen must now be called."""
+
+    ticket_id: int
+    dispatch_id: int
+    round: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketSentBack(Event):
+    """The department says that it is not its duty."""
+
+    ticket_id: int
+    dispatch_id: int

@@ -1,0 +1,89 @@
+"""Grants a department its deadlines: the profile in force, the calendar with this city's own days, the steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from hotline.core.errors import Invalid
+from hotline.tickets.models import Ticket
+from hotline.tickets.queries import setting
+from hotline.tickets.vocabulary import Channel, Kind
+from routing import profiles
+from routing.calendars import DayRow, Layer, WorkCalendar, china
+from routing.deadlines import Clock, clock_named, clocks_for
+from routing.models import CalendarDay
+from routing.profiles import ClockName
+from routing.queries import calendar_overrides
+
+#: Under this name an administrator chooses the deadline profile of the city.
+PROFILE_SETTING: Final = "deadline_profile"
+REWORK: Final = "重办"
+_FEEDS: Final = {Channel.PROVINCE: "省12345", Channel.MAYOR_MAILBOX: "市长信箱", Channel.EMAIL: ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """The deadlines of one dispatch and why they are what they are."""
+
+    profile: str
+    sign_due_at: datetime
+    due_at: datetime
+    steps: dict[str, Any]
+
+
+def grant(session: Session, ticket: Ticket, *, sla_class: str = "", now: datetime) -> Grant:
+    """Return the deadlines for a ticket that is sent out now (domain.md 2.4, 2.5).
+
+    A bad review has its own duty: verified within one workday and, as a complaint, handled within the limit of
+    its class (domain.md 4.3).
+    """
+    chosen = setting(session, PROFILE_SETTING) or {"name": "default"}
+    profile = profiles.load(str(chosen.get("name", "default")))
+    clocks = clocks_for(
+        profile=profile,
+        calendar=calendar(session),
+        source=_FEEDS.get(ticket.channel, ""),
+        request_type=ticket.request_type.value,
+        urgency=ticket.urgency.value,
+        sla_class=sla_class or ("疑难复杂" if ticket.kind is Kind.BAD_REVIEW else ""),
+        dispatched_at=now,
+    )
+    handle = clock_named(clocks, ClockName.HANDLE)
+    if handle is None:
+        raise Invalid({"deadline_profile": f"时限档案“{profile.title}”没有适用于此工单的办理时限。"})
+    sign = clock_named(clocks, ClockName.SIGN) or handle
+    return Grant(
+        profile=f"{profile.name} {profile.version}",
+        sign_due_at=min(sign.due_at, handle.due_at),
+        due_at=handle.due_at,
+        steps={clock.name.value: _told(clock) for clock in clocks if clock.name is not ClockName.TOTAL},
+    )
+
+
+def calendar(session: Session) -> WorkCalendar:
+    """Return the statutory calendar with the days that this city's administrators declared."""
+    rows = calendar_overrides(session)
+    if not rows:
+        return china()
+    return china().with_overrides(
+        DayRow(day=row.day, is_workday=row.is_workday, name=row.reason, layer=Layer.CENTRE) for row in rows
+    )
+
+
+def set_calendar_day(session: Session, row: CalendarDay) -> None:
+    """Declare a workday or a day of rest; replaces what was said of that day before."""
+    session.merge(row)
+
+
+def _told(clock: Clock) -> dict[str, Any]:
+    return {
+        "due": clock.due_at.isoformat(),
+        "yellow_from": clock.yellow_from.isoformat(),
+        "red_from": clock.red_from.isoformat(),
+        "confirmed": clock.confirmed,
+        "steps": [step.text for step in clock.steps],
+    }

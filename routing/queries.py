@@ -1,0 +1,456 @@
+"""Reads of routing; `visible_to` is the one door through which tickets are listed or loaded for a person."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import String, and_, cast, func, literal, or_, select, true
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql import ColumnElement, Select
+
+from hotline.core.clock import end_of_day
+from hotline.core.errors import Invalid, NotFound
+from hotline.core.permissions import Actor, Permission
+from hotline.core.text import quoted, search_words
+from hotline.people.models import User
+from hotline.tickets.models import Category, Ticket, TicketSearch
+from hotline.tickets.states import Outcome, State
+from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Membership, Suggestion
+
+MOST_ROWS: Final = 100
+_ONE_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepartmentNode:
+    """A department as choices need it."""
+
+    id: int
+    code: str
+    name: str
+    short_name: str
+    kind: DepartmentKind
+    parent_id: int | None
+    region_code: str
+    duty_phone: str
+    active: bool
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListFilter:
+    """What a list is narrowed to; empty means everything."""
+
+    states: tuple[State, ...] = ()
+    outcome: Outcome | None = None
+    kind: Kind | None = None
+    department_id: int | None = None
+    category_id: int | None = None
+    region_id: int | None = None
+    request_type: RequestType | None = None
+    urgency: Urgency | None = None
+    channel: Channel | None = None
+    #: "overdue", "today" or "soon" (within a day); needs `now`.
+    due: str = ""
+    words: str = ""
+    registered_from: datetime | None = None
+    registered_to: datetime | None = None
+    #: "newest" or "due" (the next deadline first; only what a department has in hand).
+    order: str = "newest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketRow:
+    """One line of a list; nothing personal in it."""
+
+    id: int
+    number: str
+    version: int
+    state: State
+    outcome: Outcome | None
+    kind: Kind
+    channel: Channel
+    request_type: RequestType
+    urgency: Urgency
+    title: str
+    place: str
+    category: str
+    department: str
+    department_id: int | None
+    registered_at: datetime
+    due_at: datetime | None
+    sign_due_at: datetime | None
+    signed_at: datetime | None
+    answered_at: datetime | None
+    closed_at: datetime | None
+    rework_rounds: int
+    repeats: int
+    confidential: bool
+    anonymous: bool
+    phone_masked: str
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketPage:
+    """One page of a list and how to turn it."""
+
+    rows: Sequence[TicketRow]
+    next_cursor: str = ""
+    previous_cursor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DispatchView:
+    """One dispatch with the names a person reads."""
+
+    id: int
+    department_id: int
+    department: str
+    round: int
+    is_current: bool
+    automatic: bool
+    reason: str
+    sent_at: datetime
+    sent_by: str
+    profile: str
+    sign_due_at: datetime
+    due_at: datetime
+    steps: Mapping[str, Any]
+    signed_at: datetime | None
+    signed_by: str
+    contacted_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    ending: str
+    answer: Answer | None = field(default=None)
+
+
+def departments(session: Session, *, active_only: bool = True) -> Sequence[DepartmentNode]:
+    """Return all departments in order of code; a city has hundreds, not thousands."""
+    query = select(Department).order_by(Department.kind, Department.code).limit(5_000)
+    if active_only:
+        query = query.where(Department.active)
+    return [
+        DepartmentNode(
+            id=row.id,
+            code=row.code,
+            name=row.name,
+            short_name=row.short_name,
+            kind=row.kind,
+            parent_id=row.parent_id,
+            region_code=row.region_code,
+            duty_phone=row.duty_phone,
+            active=row.active,
+            version=row.version,
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def department_by_code(session: Session, code: str) -> Department | None:
+    """Return the department with this code, if there is one."""
+    return session.scalars(select(Department).where(Department.code == code)).first()
+
+
+def departments_of(session: Session, user_id: int) -> frozenset[int]:
+    """Return the departments a user works for, with everything below them in the tree."""
+    tree = select(Membership.department_id.label("id")).where(Membership.user_id == user_id).cte("mine", recursive=True)
+    below = select(Department.id).join(tree, Department.parent_id == tree.c.id)
+    return frozenset(session.scalars(select(tree.union(below).c.id)))
+
+
+def members_of(session: Session, department_id: int) -> Sequence[tuple[int, str, str]]:
+    """Return id, login and name of a department's members."""
+    rows = session.execute(
+        select(User.id, User.login, User.display_name)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.department_id == department_id)
+        .order_by(User.login)
+        .limit(500)
+    )
+    return [(row.id, row.login, row.display_name) for row in rows]
+
+
+def memberships(session: Session, user_ids: Iterable[int]) -> dict[int, list[str]]:
+    """Return, for each user, the names of the departments he is entered for."""
+    rows = session.execute(
+        select(Membership.user_id, Department.short_name)
+        .join(Department, Department.id == Membership.department_id)
+        .where(Membership.user_id.in_(list(user_ids)))
+        .order_by(Department.code)
+    )
+    found: dict[int, list[str]] = {}
+    for user_id, name in rows:
+        found.setdefault(user_id, []).append(name)
+    return found
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Return which tickets this person may see: all of them, or those his departments have or had in hand."""
+    if actor.can(Permission.TICKET_VIEW_ALL):
+        return true()
+    return (
+        select(Dispatch.id)
+        .where(Dispatch.ticket_id == Ticket.id, Dispatch.department_id.in_(actor.department_ids))
+        .exists()
+    )
+
+
+def ticket_for(session: Session, actor: Actor, number: str) -> Ticket:
+    """Return the ticket with this number if the person may see it; otherwise `NotFound`, which tells nothing."""
+    ticket = session.scalars(select(Ticket).where(Ticket.number == number.strip(), visible_to(actor))).first()
+    if ticket is None:
+        raise NotFound
+    return ticket
+
+
+def ticket_list(
+    session: Session, actor: Actor, wanted: ListFilter, *, now: datetime, cursor: str = "", limit: int = 30
+) -> TicketPage:
+    """Return one page of the tickets a person may see, by keyset in both directions.
+
+    Raises `Invalid` for a cursor that is not one of ours.
+    """
+    limit = min(limit, MOST_ROWS)
+    by_due = wanted.order == "due"
+    backwards, key = _parse_cursor(cursor, by_due=by_due)
+    query = _filtered(actor, wanted, now=now)
+    if by_due:
+        query = query.where(Ticket.due_at.is_not(None))
+        if key is not None:
+            at, ticket_id = key
+            later = or_(Ticket.due_at > at, and_(Ticket.due_at == at, Ticket.id > ticket_id))
+            earlier = or_(Ticket.due_at < at, and_(Ticket.due_at == at, Ticket.id < ticket_id))
+            query = query.where(earlier if backwards else later)
+        order = (Ticket.due_at.desc(), Ticket.id.desc()) if backwards else (Ticket.due_at.asc(), Ticket.id.asc())
+    else:
+        column = TicketSearch.ticket_id if wanted.words.strip() else Ticket.id
+        if key is not None:
+            query = query.where(column > key[1] if backwards else column < key[1])
+        order = (column.asc(),) if backwards else (column.desc(),)  # type: ignore[assignment]
+    found = [_row(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+    more = len(found) > limit
+    rows = found[:limit]
+    if backwards:
+        rows.reverse()
+    first, last = (rows[0], rows[-1]) if rows else (None, None)
+    has_next = (more if not backwards else bool(rows)) and last is not None
+    has_previous = (more if backwards else key is not None) and first is not None
+    return TicketPage(
+        rows=rows,
+        next_cursor=_cursor("n", last, by_due=by_due) if has_next and last else "",
+        previous_cursor=_cursor("p", first, by_due=by_due) if has_previous and first else "",
+    )
+
+
+def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
+    """Return every dispatch of a ticket, the oldest first, each with its answer."""
+    signer = aliased(User)
+    rows = session.execute(
+        select(Dispatch, Department.name, User.display_name, signer.display_name, Answer)
+        .join(Department, Department.id == Dispatch.department_id)
+        .join(User, User.id == Dispatch.sent_by, isouter=True)
+        .join(signer, signer.id == Dispatch.signed_by, isouter=True)
+        .join(Answer, Answer.dispatch_id == Dispatch.id, isouter=True)
+        .where(Dispatch.ticket_id == ticket_id)
+        .order_by(Dispatch.id)
+        .limit(100)
+    )
+    return [
+        DispatchView(
+            id=row.id,
+            department_id=row.department_id,
+            department=department,
+            round=row.round,
+            is_current=row.is_current,
+            automatic=row.automatic,
+            reason=row.reason,
+            sent_at=row.sent_at,
+            sent_by=sender or "",
+            profile=row.profile,
+            sign_due_at=row.sign_due_at,
+            due_at=row.due_at,
+            steps=row.steps,
+            signed_at=row.signed_at,
+            signed_by=signed_by or "",
+            contacted_at=row.contacted_at,
+            answered_at=row.answered_at,
+            ended_at=row.ended_at,
+            ending=row.ending.value if row.ending else "",
+            answer=answer,
+        )
+        for row, department, sender, signed_by, answer in rows
+    ]
+
+
+def current_dispatch(session: Session, ticket_id: int, *, lock: bool = False) -> Dispatch | None:
+    """Return the dispatch that is in force, if the ticket is or was out."""
+    query = select(Dispatch).where(Dispatch.ticket_id == ticket_id, Dispatch.is_current)
+    return session.scalars(query.with_for_update() if lock else query).first()
+
+
+def departments_that_held(session: Session, ticket_id: int) -> frozenset[int]:
+    """Return every department that ever had the ticket in hand."""
+    return frozenset(session.scalars(select(Dispatch.department_id).where(Dispatch.ticket_id == ticket_id)))
+
+
+def suggestion_of(session: Session, ticket_id: int) -> Suggestion | None:
+    """Return the newest thing the model said of a ticket."""
+    return session.scalars(
+        select(Suggestion).where(Suggestion.ticket_id == ticket_id).order_by(Suggestion.id.desc()).limit(1)
+    ).first()
+
+
+def suggestions_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, Suggestion]:
+    """Return the newest suggestion for each of these tickets."""
+    rows = session.scalars(select(Suggestion).where(Suggestion.ticket_id.in_(list(ticket_ids))).order_by(Suggestion.id))
+    return {row.ticket_id: row for row in rows}
+
+
+def calendar_overrides(session: Session) -> Sequence[CalendarDay]:
+    """Return the days that an administrator declared, in order."""
+    return session.scalars(select(CalendarDay).order_by(CalendarDay.day)).all()
+
+
+def open_by_department(session: Session, *, now: datetime) -> Sequence[Mapping[str, Any]]:
+    """Return, by department, what is in hand, unsigned, overdue and due within a day; the fullest first."""
+    in_hand = and_(Dispatch.is_current, Dispatch.answered_at.is_(None), Dispatch.ended_at.is_(None))
+    rows = session.execute(
+        select(
+            Department.id,
+            Department.name,
+            func.count().label("open"),
+            func.count().filter(Dispatch.signed_at.is_(None)).label("unsigned"),
+            func.count().filter(Dispatch.due_at < now).label("overdue"),
+            func.count().filter(Dispatch.due_at >= now, Dispatch.due_at < now + _ONE_DAY).label("soon"),
+            func.count().filter(Dispatch.signed_at.is_(None), Dispatch.sign_due_at < now).label("sign_overdue"),
+        )
+        .join(Dispatch, Dispatch.department_id == Department.id)
+        .where(in_hand)
+        .group_by(Department.id, Department.name)
+        .order_by(func.count().desc(), Department.id)
+        .limit(300)
+    )
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C901 - one line per filter; a select of six columns has no readable type
+    query: Any = select(
+        Ticket, Category.path, Department.short_name, Department.id, Dispatch.sign_due_at, Dispatch.signed_at
+    )
+    if wanted.words.strip():
+        words = search_words(wanted.words)
+        if not words:
+            raise Invalid({"words": "请至少输入两个字进行搜索。"})
+        asked = cast(literal(" & ".join(quoted(word) for word in words), String), TSQUERY)
+        query = query.select_from(TicketSearch).join(Ticket, Ticket.id == TicketSearch.ticket_id)
+        query = query.where(TicketSearch.words.op("@@")(asked))
+    query = (
+        query.join(Category, Category.id == Ticket.category_id, isouter=True)
+        .join(Dispatch, and_(Dispatch.ticket_id == Ticket.id, Dispatch.is_current), isouter=True)
+        .join(Department, Department.id == Dispatch.department_id, isouter=True)
+    )
+    if not actor.can(Permission.TICKET_VIEW_ALL):
+        query = query.where(Ticket.id.in_(_tickets_of(actor.department_ids)))
+    for column, value in (
+        (Ticket.outcome, wanted.outcome),
+        (Ticket.kind, wanted.kind),
+        (Dispatch.department_id, wanted.department_id),
+        (Ticket.region_id, wanted.region_id),
+        (Ticket.request_type, wanted.request_type),
+        (Ticket.urgency, wanted.urgency),
+        (Ticket.channel, wanted.channel),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.states:
+        query = query.where(
+            Ticket.state.in_(wanted.states) if len(wanted.states) > 1 else Ticket.state == wanted.states[0]
+        )
+    if wanted.category_id is not None:
+        query = query.where(Ticket.category_id.in_(_below(wanted.category_id)))
+    if wanted.registered_from is not None:
+        query = query.where(Ticket.registered_at >= wanted.registered_from)
+    if wanted.registered_to is not None:
+        query = query.where(Ticket.registered_at < wanted.registered_to)
+    if wanted.due == "overdue":
+        query = query.where(Ticket.due_at < now)
+    elif wanted.due == "today":
+        query = query.where(Ticket.due_at >= now, Ticket.due_at < end_of_day(now))
+    elif wanted.due == "soon":
+        query = query.where(Ticket.due_at >= now, Ticket.due_at < now + _ONE_DAY)
+    return query
+
+
+def _tickets_of(department_ids: Iterable[int]) -> Select[Any]:
+    held = aliased(Dispatch, name="held")
+    return select(held.ticket_id).where(held.department_id.in_(list(department_ids)))
+
+
+def _below(category_id: int) -> Select[Any]:
+    tree = select(Category.id).where(Category.id == category_id).cte("subtree", recursive=True)
+    return select(tree.union(select(Category.id).join(tree, Category.parent_id == tree.c.id)).c.id)
+
+
+def _row(  # noqa: PLR0917 - the columns of the select above
+    ticket: Ticket,
+    category: str | None,
+    department: str | None,
+    department_id: int | None,
+    sign_due_at: datetime | None,
+    signed_at: datetime | None,
+) -> TicketRow:
+    return TicketRow(
+        id=ticket.id,
+        number=ticket.number,
+        version=ticket.version,
+        state=ticket.state,
+        outcome=ticket.outcome,
+        kind=ticket.kind,
+        channel=ticket.channel,
+        request_type=ticket.request_type,
+        urgency=ticket.urgency,
+        title=ticket.title,
+        place=ticket.place,
+        category=category or "",
+        department=department or "",
+        department_id=department_id,
+        registered_at=ticket.registered_at,
+        due_at=ticket.due_at,
+        sign_due_at=sign_due_at,
+        signed_at=signed_at,
+        answered_at=ticket.answered_at,
+        closed_at=ticket.closed_at,
+        rework_rounds=ticket.rework_rounds,
+        repeats=ticket.repeats,
+        confidential=ticket.confidential,
+        anonymous=ticket.anonymous,
+        phone_masked=ticket.phone_masked,
+        flags=tuple(ticket.flags),
+    )
+
+
+def _cursor(direction: str, row: TicketRow, *, by_due: bool) -> str:
+    at = row.due_at.isoformat() if by_due and row.due_at else ""
+    return base64.urlsafe_b64encode(f"{direction}|{at}|{row.id}".encode()).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str, *, by_due: bool) -> tuple[bool, tuple[datetime | None, int] | None]:
+    if not cursor:
+        return False, None
+    try:
+        direction, at, row_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        moment = datetime.fromisoformat(at) if at else None
+        if direction not in {"n", "p"} or (moment is None) == by_due:
+            raise ValueError(direction)  # noqa: TRY301 - one answer to every broken cursor
+        return direction == "p", (moment, int(row_id))
+    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
+        raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error

@@ -1,0 +1,22 @@
+"""When something happened downstairs: routing."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from hotline.tickets.events import TicketClosed
+from hotline.tickets.models import Ticket
+from hotline.tickets.states import Outcome
+from routing import actions
+
+
+def end_dispatch(session: Session, event: TicketClosed) -> None:
+    """Take a closed ticket out of everybody's hands, from the same instant on."""
+    ticket = session.get_one(Ticket, event.ticket_id)
+    assert ticket.closed_at is not None  # noqa: S101 - the map set it in this transaction
+    actions.end_dispatch(
+        session,
+        ticket_id=event.ticket_id,
+        withdrawn=event.outcome == Outcome.WITHDRAWN.value,
+        now=ticket.closed_at,
+    )

@@ -1,0 +1,76 @@
+"""May the model's suggestion go out by itself? Pure; the answer is a department or the reason for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from hotline.tickets.vocabulary import Urgency
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutomaticPolicy:
+    """What the administrator allows (setting `automatic_dispatch`)."""
+
+    on: bool = True
+    #: The least probability of the lead department.
+    least: float = 0.9
+    #: Category codes (or their beginnings) that always go to a person.
+    excluded: tuple[str, ...] = field(default_factory=tuple)
+
+    @classmethod
+    def from_setting(cls, value: dict[str, Any] | None) -> Self:
+        """Read the stored setting; what is missing has its default."""
+        given = value or {}
+        return cls(
+            on=bool(given.get("on", True)),
+            least=float(given.get("least", 0.9)),
+            excluded=tuple(str(code) for code in given.get("excluded", ())),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A department to send to by itself, or the reason in words why a person decides."""
+
+    department: str = ""
+    reason: str = ""
+
+    @property
+    def automatic(self) -> bool:
+        """Tell whether it goes by itself."""
+        return bool(self.department)
+
+
+def decide(  # noqa: PLR0911 - one line per reason
+    *,
+    policy: AutomaticPolicy,
+    category: str,
+    lead: str,
+    probability: float,
+    abstained: bool,
+    risks: Sequence[str],
+    urgency: Urgency,
+    territorial: str,
+) -> Decision:
+    """Decide on one suggestion (issue of the dispatcher's desk: the sure ones go, the unsure ones stand here).
+
+    `lead` is the suggested department's code, `district` meaning "the government of the place"; `territorial` is
+    that place's department, or empty when the region is not known.
+    """
+    if not policy.on:
+        return Decision(reason="自动派单已由管理员关闭。")
+    if risks:
+        return Decision(reason=f"含风险标记（{'、'.join(risks)}），须人工研判。")
+    if urgency is Urgency.VERY_URGENT:
+        return Decision(reason="特急事项须人工派单。")
+    if abstained or not lead:
+        return Decision(reason="模型把握不足，未给出承办单位。")
+    if any(category.startswith(code) for code in policy.excluded):
+        return Decision(reason="该类别已设为人工派单。")
+    if probability < policy.least:
+        return Decision(reason=f"把握 {probability:.0%}，低于自动派单要求的 {policy.least:.0%}。")
+    if lead == "district":
+        return Decision(department=territorial) if territorial else Decision(reason="属地事项，所属区域尚不明确。")
+    return Decision(department=lead)

@@ -1,0 +1,170 @@
+"""Asks the model about a ticket, keeps what it said, and sends the sure ones out (house rule: a person may differ)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from classifier.signals import Risk
+from classifier.suggest import Suggester, Suggestions
+from hotline.core.db import keyring_of
+from hotline.core.permissions import SYSTEM
+from hotline.tickets.models import Category, Region, Ticket
+from hotline.tickets.queries import setting
+from hotline.tickets.states import State
+from hotline.tickets.vocabulary import Kind, Urgency
+from routing import actions
+from routing.models import Department, DepartmentKind, Suggestion
+from routing.queries import department_by_code
+from routing.rules import AutomaticPolicy, Decision, decide
+
+AUTOMATIC_SETTING: Final = "automatic_dispatch"
+_MOST_CANDIDATES: Final = 3
+
+
+def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester, now: datetime) -> Suggestion | None:
+    """Write down what the model says of a registered ticket, and dispatch it when it is sure enough.
+
+    Nothing happens to a ticket that a person has already sent out. A model that is missing abstains, so the ticket
+    stands at the dispatcher's desk with the reason (domain.md 11: "model down").
+    """
+    ticket = session.get(Ticket, ticket_id)
+    if ticket is None or ticket.state is not State.REGISTERED or ticket.kind is Kind.BAD_REVIEW:
+        return None
+    said = suggester.suggest(*_original(session, ticket), at=ticket.registered_at)
+    body = told(said)
+    lead = said.departments.lead[0] if said.departments.lead else None
+    category = _category(session, said.category.best.label if said.category.best else "")
+    policy = AutomaticPolicy.from_setting(setting(session, AUTOMATIC_SETTING))
+    urgency = max_urgency(ticket.urgency, said.urgency.level)
+    decision = decide(
+        policy=policy,
+        category=category.code if category else "",
+        lead=lead.label if lead else "",
+        probability=lead.probability if lead else 0.0,
+        abstained=said.category.abstained and (lead is None or lead.probability < policy.least),
+        risks=[risk["name"] for risk in body["risks"]],
+        urgency=urgency,
+        territorial=_territorial(session, ticket.region_id),
+    )
+    department = department_by_code(session, decision.department) if decision.automatic else None
+    if decision.automatic and (department is None or not department.active):
+        decision = Decision(reason="建议的承办单位不存在或已停用。")
+    suggested = department or (department_by_code(session, lead.label) if lead else None)
+    suggestion = actions.store_suggestion(
+        session,
+        Suggestion(
+            ticket_id=ticket.id,
+            model_version=said.model_version or "none",
+            made_at=now,
+            body=body,
+            category_id=category.id if category else None,
+            department_id=suggested.id if suggested else None,
+            probability=round(lead.probability, 6) if lead else 0.0,
+            abstained=not decision.automatic,
+            reason=decision.reason or "；".join(said.reasons),
+        ),
+        by=SYSTEM,
+    )
+    if decision.automatic and department is not None and lead is not None:
+        if ticket.category_id is None and category is not None:
+            ticket.category_id = category.id
+        actions.dispatch(
+            session,
+            ticket_id=ticket.id,
+            version=None,
+            department_id=department.id,
+            reason=f"模型自动派单：{category.path if category else ''}，把握 {lead.probability:.0%}",
+            automatic=True,
+            by=SYSTEM,
+            now=now,
+        )
+    return suggestion
+
+
+def live(suggester: Suggester, *, title: str, content: str, now: datetime) -> dict[str, Any]:
+    """Return what the model says of a text that is still being typed; nothing is kept."""
+    return told(suggester.suggest(title, content, at=now))
+
+
+def told(said: Suggestions) -> dict[str, Any]:
+    """Return a suggestion as plain values, for the row, the page and the API."""
+
+    def candidates(items: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - candidates of any task
+        return [
+            {"code": item.label, "name": item.name, "p": round(float(item.probability), 4)}
+            for item in items[:_MOST_CANDIDATES]
+        ]
+
+    return {
+        "version": said.model_version,
+        "category": candidates(said.category.candidates),
+        "request_type": candidates(said.request_type.candidates),
+        "departments": candidates(said.departments.lead),
+        "assist": candidates(said.departments.assist),
+        "urgency": said.urgency.level,
+        "urgency_words": list(said.urgency.words),
+        "risks": _risks(said),
+        "words": [asdict(highlight) for highlight in said.highlights],
+        "reasons": list(said.reasons),
+        "abstained": said.abstained,
+    }
+
+
+def max_urgency(stated: Urgency, found: str) -> Urgency:
+    """Return the more urgent of what a person stated and what the text says."""
+    order = list(Urgency)
+    return min(stated, Urgency(found), key=order.index)
+
+
+def territorial_department(session: Session, region_id: int | None) -> Department | None:
+    """Return the district government that is responsible for a place (属地, domain.md 2.3)."""
+    if region_id is None:
+        return None
+    code = session.scalar(select(Region.code).where(Region.id == region_id))
+    if code is None:
+        return None
+    districts = session.scalars(
+        select(Department).where(Department.kind == DepartmentKind.DISTRICT, Department.region_code != "")
+    )
+    return next((district for district in districts if code.startswith(district.region_code)), None)
+
+
+def _territorial(session: Session, region_id: int | None) -> str:
+    found = territorial_department(session, region_id)
+    return found.code if found else ""
+
+
+def _original(session: Session, ticket: Ticket) -> tuple[str, str]:
+    opened = keyring_of(session).open(ticket.personal_sealed)
+    return opened.get("title", ticket.title), opened.get("content", ticket.content)
+
+
+def _category(session: Session, code: str) -> Category | None:
+    return session.scalars(select(Category).where(Category.code == code)).first() if code else None
+
+
+def _risks(said: Suggestions) -> list[dict[str, Any]]:
+    names: dict[str, dict[str, Any]] = {}
+    for flag in said.risks:
+        row = names.setdefault(flag.risk.value, {"code": flag.risk.value, "name": _name(flag.risk), "words": []})
+        row["words"].append(flag.text)
+    return list(names.values())
+
+
+_RISK_NAMES: Final[dict[str, str]] = {
+    "danger_to_life": "生命危险",
+    "group_event": "群体事件",
+    "self_harm": "自伤轻生",
+    "dangerous_goods": "危险物品",
+    "official_discipline": "公职人员违纪",
+    "minors": "涉未成年人",
+}
+
+
+def _name(risk: Risk) -> str:
+    return _RISK_NAMES.get(risk.value, risk.value)
