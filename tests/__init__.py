@@ -1,1 +1,0 @@
-"""The tests, by kind: see docs/floor-plan.md."""

@@ -1,0 +1,117 @@
+"""Puts the web application together: the door, the pages, the headers, the words."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any, Final
+
+from flask import Flask, Response, get_flashed_messages, request
+from flask_wtf.csrf import CSRFProtect
+from jinja2 import StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from hotline.core.settings import Settings
+from hotline.web import (
+    account,
+    administration,
+    api,
+    callback_desk,
+    department_desk,
+    desk,
+    dispatch_desk,
+    errors,
+    gate,
+    intake_desk,
+    labels,
+    live,
+    menu,
+    public,
+    supervision,
+    tickets,
+)
+from hotline.wiring import Installation, open_installation
+
+BUILD: Final = "0.1.0"
+CSP: Final = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+MOST_REQUEST_BYTES: Final = 64 * 1024 * 1024
+SIGNED_IN_FOR: Final = timedelta(hours=12)
+_STATIC_LASTS_S: Final = 3600
+BLUEPRINTS: Final = (
+    account.bp,
+    desk.bp,
+    public.bp,
+    intake_desk.bp,
+    dispatch_desk.bp,
+    department_desk.bp,
+    callback_desk.bp,
+    supervision.bp,
+    administration.bp,
+    tickets.bp,
+    live.bp,
+    api.bp,
+)
+
+
+def create_app(installation: Installation | None = None) -> Flask:
+    """Return the application of one installation; without one, that of the environment."""
+    tools = installation or open_installation(Settings.from_environment())
+    app = Flask("hotline", template_folder="web/templates", static_folder="web/static")
+    app.config.update(
+        SECRET_KEY=hashlib.sha256(b"session" + tools.keyring.session).digest(),
+        MAX_CONTENT_LENGTH=MOST_REQUEST_BYTES,
+        MAX_FORM_MEMORY_SIZE=4 * 1024 * 1024,
+        SESSION_COOKIE_NAME="hotline",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=tools.settings.secure_cookies,
+        PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
+        SEND_FILE_MAX_AGE_DEFAULT=_STATIC_LASTS_S,
+        WTF_CSRF_TIME_LIMIT=None,  # it lives as long as the session, so a form left open over lunch still goes through
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined] # Flask's default provider has it
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["hotline"] = tools
+    if tools.settings.trusted_proxies:
+        hops = tools.settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    csrf = CSRFProtect(app)
+    csrf.exempt(api.bp)  # machines carry a token in a header, which no other site can make a browser send
+    gate.guard(app)
+    errors.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    app.context_processor(_context)
+    app.after_request(_headers)
+    return app
+
+
+def _context() -> dict[str, Any]:
+    who = gate.person()
+    return {
+        "current_user": {"display_name": who.display_name, "role_label": labels.words(who.role)} if who else None,
+        "menu": menu.menu(gate.actor()) if who else [],
+        "flashes": get_flashed_messages(with_categories=True),
+        "build": BUILD,
+        "now": gate.now(),
+        "can": gate.actor().can,
+    }
+
+
+def _headers(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", CSP)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+    if gate.tools().settings.secure_cookies:
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -1,0 +1,158 @@
+"""Words for people: every member of every enum, with the tone of its tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from callbacks.models import ReviewVerdict
+from callbacks.policy import AttemptOutcome, Satisfaction, Verdict
+from callbacks.policy import Solved as CallbackSolved
+from hotline.core.permissions import Role
+from hotline.telephony.models import MessageState
+from hotline.tickets.states import Act, Outcome, State
+from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from routing.models import DepartmentKind, Ending, Solved
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a tag shows."""
+
+    words: str
+    tone: str = "neutral"
+
+
+# A table of pairs, not a dict: members of two enums with the same value are equal as texts.
+LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
+    (Role.OPERATOR, Label("话务员")),
+    (Role.DISPATCHER, Label("派单员")),
+    (Role.RESPONDER, Label("承办人员")),
+    (Role.AUDITOR, Label("回访员")),
+    (Role.SUPERVISOR, Label("督办主管")),
+    (Role.ADMINISTRATOR, Label("系统管理员")),
+    (Role.DEVICE, Label("评价终端")),
+    (Role.PUBLIC, Label("诉求人")),
+    (Role.SYSTEM, Label("系统")),
+    (State.REGISTERED, Label("待派单", "warning")),
+    (State.DISPATCHED, Label("待签收", "warning")),
+    (State.SIGNED, Label("办理中", "info")),
+    (State.ANSWERED, Label("待回访", "info")),
+    (State.CLOSED, Label("已办结", "success")),
+    (Outcome.ANSWERED_DIRECTLY, Label("直接答复", "success")),
+    (Outcome.REFUSED, Label("不予受理", "neutral")),
+    (Outcome.TRANSFERRED, Label("已转接", "neutral")),
+    (Outcome.WITHDRAWN, Label("已撤单", "neutral")),
+    (Outcome.CONFIRMED, Label("回访办结", "success")),
+    (Outcome.UNREACHABLE, Label("无法联系", "neutral")),
+    (Outcome.DECLINED, Label("拒绝回访", "neutral")),
+    (Act.REGISTER, Label("登记受理")),
+    (Act.ANSWER_DIRECTLY, Label("直接答复")),
+    (Act.REFUSE, Label("不予受理")),
+    (Act.TRANSFER, Label("转接")),
+    (Act.WITHDRAW, Label("撤单")),
+    (Act.DISPATCH, Label("派单")),
+    (Act.SIGN, Label("签收")),
+    (Act.SEND_BACK, Label("退单")),
+    (Act.ANSWER, Label("反馈")),
+    (Act.CONFIRM, Label("回访办结")),
+    (Act.GIVE_UP_CALLING, Label("多次未接通，办结")),
+    (Act.DECLINE_CALLBACK, Label("拒绝回访，办结")),
+    (Act.REWORK, Label("重办")),
+    (Act.AMEND, Label("修改")),
+    (Act.ATTACH, Label("添加附件")),
+    (Act.CALL, Label("回访未成")),
+    (Act.CONTACT, Label("联系诉求人")),
+    (Act.NOTE, Label("备注")),
+    (Act.RATE, Label("诉求人评价")),
+    (Act.REVEAL, Label("查看个人信息")),
+    (Act.REPEAT, Label("重复来电")),
+    (Act.SUGGEST, Label("模型建议")),
+    (Act.VERIFY, Label("差评核实")),
+    (Act.RECTIFY, Label("整改")),
+    (Kind.CONCERN, Label("诉求")),
+    (Kind.BAD_REVIEW, Label("差评", "danger")),
+    (Channel.PHONE, Label("电话")),
+    (Channel.WEB, Label("网站")),
+    (Channel.WECHAT, Label("微信")),
+    (Channel.APP, Label("APP")),
+    (Channel.SMS, Label("短信")),
+    (Channel.EMAIL, Label("邮箱")),
+    (Channel.PROVINCE, Label("省平台")),
+    (Channel.MAYOR_MAILBOX, Label("市长信箱")),
+    (Channel.POLICE_110, Label("110 转办")),
+    (Channel.REVIEW, Label("好差评")),
+    (Channel.IMPORT, Label("批量导入")),
+    (RequestType.CONSULTATION, Label("咨询")),
+    (RequestType.HELP, Label("求助")),
+    (RequestType.COMPLAINT, Label("投诉")),
+    (RequestType.TIP_OFF, Label("举报")),
+    (RequestType.PROPOSAL, Label("建议")),
+    (RequestType.PRAISE, Label("表扬")),
+    (RequestType.OTHER, Label("其他")),
+    (Urgency.VERY_URGENT, Label("特急", "danger")),
+    (Urgency.URGENT, Label("紧急", "warning")),
+    (Urgency.ORDINARY, Label("一般")),
+    (DepartmentKind.HOTLINE, Label("热线中心")),
+    (DepartmentKind.BUREAU, Label("市直部门")),
+    (DepartmentKind.DISTRICT, Label("县区政府")),
+    (DepartmentKind.STREET, Label("街道乡镇")),
+    (DepartmentKind.HANDLER, Label("基层承办")),
+    (DepartmentKind.COMPANY, Label("公共企业")),
+    (Ending.SENT_BACK, Label("已退单", "warning")),
+    (Ending.REWORKED, Label("转入重办", "warning")),
+    (Ending.CLOSED, Label("已办结", "success")),
+    (Ending.WITHDRAWN, Label("已撤单")),
+    (Solved.SOLVED, Label("已解决", "success")),
+    (Solved.PARTLY, Label("部分解决", "warning")),
+    (Solved.UNSOLVED, Label("未解决", "danger")),
+    (CallbackSolved.SOLVED, Label("解决", "success")),
+    (CallbackSolved.MOSTLY, Label("基本解决", "info")),
+    (CallbackSolved.UNSOLVED, Label("未解决", "danger")),
+    (Satisfaction.SATISFIED, Label("满意", "success")),
+    (Satisfaction.MOSTLY, Label("基本满意", "info")),
+    (Satisfaction.UNSATISFIED, Label("不满意", "danger")),
+    (Verdict.CLOSE, Label("办结", "success")),
+    (Verdict.REWORK, Label("重办", "warning")),
+    (Verdict.UNREACHABLE, Label("无法联系")),
+    (Verdict.DECLINED, Label("拒绝回访")),
+    (AttemptOutcome.REACHED, Label("已接通", "success")),
+    (AttemptOutcome.NO_ANSWER, Label("无人接听", "warning")),
+    (AttemptOutcome.BUSY, Label("忙线", "warning")),
+    (AttemptOutcome.WRONG_NUMBER, Label("号码有误", "danger")),
+    (AttemptOutcome.DECLINED, Label("拒绝回访")),
+    (ReviewVerdict.JUSTIFIED_SIMPLE, Label("合理，立行立改", "danger")),
+    (ReviewVerdict.JUSTIFIED_COMPLEX, Label("合理，限期整改", "danger")),
+    (ReviewVerdict.NO_LEGAL_BASIS, Label("诉求无法定依据", "info")),
+    (ReviewVerdict.MISTAKEN, Label("误评")),
+    (ReviewVerdict.MALICIOUS, Label("恶意差评")),
+    (ReviewVerdict.INVALID, Label("无效评价")),
+    (MessageState.WAITING, Label("待发送")),
+    (MessageState.SENDING, Label("发送中", "info")),
+    (MessageState.SENT, Label("已发送", "success")),
+    (MessageState.FAILED, Label("发送失败", "danger")),
+)
+
+_BY_CLASS: Final = {(type(member), member.value): label for member, label in LABELS}
+
+
+def label(member: StrEnum | None) -> Label:
+    """Return the words and tone of an enum's member; an empty label for nothing."""
+    return _BY_CLASS[type(member), member.value] if member is not None else Label("")
+
+
+def words(member: StrEnum | None) -> str:
+    """Return the words of an enum's member."""
+    return label(member).words
+
+
+def act(value: str) -> str:
+    """Return the words of an act given by its stored value."""
+    return words(Act(value))
+
+
+def options(members: Iterable[StrEnum]) -> list[tuple[str, str]]:
+    """Return value and words of each member, for a choice."""
+    return [(member.value, words(member)) for member in members]

@@ -1,0 +1,75 @@
+"""The side menu: what each desk offers, one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from flask import current_app, request, url_for
+
+from hotline.core.permissions import Actor, Permission
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the menu before it is shown."""
+
+    label: str
+    endpoint: str
+    icon: str
+    permission: Permission
+    counter: str | None = None
+
+
+_P = Permission
+GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
+    (
+        "工作台",
+        (
+            Entry("来电登记", "intake.new", "phone-plus", _P.TICKET_REGISTER),
+            Entry("待派工单", "dispatch.queue", "send", _P.TICKET_DISPATCH, "tickets.state.registered"),
+            Entry("本单位工单", "department.inbox", "inbox", _P.TICKET_ANSWER, "mine.in_hand"),
+            Entry("回访", "callback.queue", "phone-outgoing", _P.CALLBACK_RECORD, "callbacks.waiting"),
+            Entry("差评", "callback.reviews", "star", _P.REVIEW_JUDGE, "tickets.bad_review.open"),
+        ),
+    ),
+    (
+        "查询",
+        (
+            Entry("全部工单", "tickets.search", "list-search", _P.TICKET_VIEW),
+            Entry("运行总览", "supervision.overview", "layout-dashboard", _P.FIGURES_VIEW),
+        ),
+    ),
+    (
+        "系统管理",
+        (
+            Entry("用户", "administration.users", "users", _P.USER_EDIT),
+            Entry("承办单位", "administration.departments", "building", _P.CATALOGUE_EDIT),
+            Entry("事件类别", "administration.categories", "category", _P.CATALOGUE_EDIT),
+            Entry("工作日历", "administration.calendar", "calendar", _P.SETTINGS_EDIT),
+            Entry("系统设置", "administration.settings", "settings", _P.SETTINGS_EDIT),
+            Entry("访问令牌", "administration.tokens", "key", _P.USER_EDIT),
+            Entry("后台作业", "administration.jobs", "activity", _P.JOBS_VIEW),
+        ),
+    ),
+)
+
+
+def menu(actor: Actor) -> list[dict[str, object]]:
+    """Return the groups and lines that this person may open."""
+    groups: list[dict[str, object]] = []
+    for label, entries in GROUPS:
+        items = [
+            {
+                "label": entry.label,
+                "href": url_for(entry.endpoint),
+                "icon": entry.icon,
+                "counter": entry.counter,
+                "current": request.endpoint == entry.endpoint,
+            }
+            for entry in entries
+            if actor.can(entry.permission) and entry.endpoint in current_app.view_functions
+        ]
+        if items:
+            groups.append({"label": label, "items": items})
+    return groups

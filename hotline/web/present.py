@@ -1,0 +1,183 @@
+"""How times, spans and texts look to a person; the only place where UTC becomes local time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from hotline.core.clock import SHANGHAI, local, local_day
+from hotline.core.errors import Invalid
+from hotline.tickets.queries import TimelineEntry
+from hotline.web import labels
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+FIELD_LABELS: Final[Mapping[str, str]] = {
+    "title": "标题",
+    "content": "内容",
+    "place": "事发地点",
+    "request_type": "诉求类型",
+    "urgency": "紧急程度",
+    "company": "涉及单位",
+    "happened_at": "发生时间",
+    "category_id": "事件类别",
+    "region_id": "所属区域",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadlineView:
+    """What the deadline chip shows (components/deadline.html)."""
+
+    words: str
+    state: str
+    at: str = ""
+    iso: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineItem:
+    """One line of the timeline component."""
+
+    iso: str
+    at: str
+    who: str
+    act: str
+    unit: str = ""
+    tone: str = "neutral"
+    icon: str | None = None
+    note: str = ""
+    changes: tuple[tuple[str, str, str], ...] = ()
+    public: bool = False
+
+
+def moment(at: datetime | None, *, seconds: bool = False) -> str:
+    """Return 2026-11-22 09:30 in local time, 24-hour; empty for nothing."""
+    return local(at).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M") if at else ""
+
+
+def short(at: datetime | None, *, now: datetime) -> str:
+    """Return the time alone for today, month and day for this year, otherwise the whole date."""
+    if at is None:
+        return ""
+    here, today = local(at), local(now)
+    if here.date() == today.date():
+        return here.strftime("%H:%M")
+    return here.strftime("%m-%d %H:%M" if here.year == today.year else "%Y-%m-%d %H:%M")
+
+
+def iso(at: datetime | None) -> str:
+    """Return the instant for a <time> element."""
+    return local(at).isoformat(timespec="seconds") if at else ""
+
+
+def day(value: date | None) -> str:
+    """Return a calendar day."""
+    return value.isoformat() if value else ""
+
+
+def field_moment(at: datetime | None) -> str:
+    """Return the instant as a datetime-local field wants it."""
+    return local(at).strftime("%Y-%m-%dT%H:%M") if at else ""
+
+
+def parse_moment(raw: str, *, name: str = "at") -> datetime:
+    """Read what a datetime-local field sends, as local time; `Invalid` names the field."""
+    try:
+        parsed = datetime.fromisoformat(raw.strip())
+    except ValueError as error:
+        raise Invalid({name: "时间格式不正确，例如 2026-11-22 09:30。"}) from error
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=SHANGHAI)
+
+
+def span_words(seconds: float) -> str:
+    """Return a length of time in the largest fitting unit: 45 秒, 12 分钟, 3 小时, 2 天."""
+    seconds = abs(seconds)
+    if seconds < _MINUTE:
+        return f"{int(seconds)} 秒"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} 分钟"
+    if seconds < _DAY:
+        return f"{int(seconds // _HOUR)} 小时"
+    return f"{int(seconds // _DAY)} 天"
+
+
+def deadline(due: datetime | None, *, now: datetime, done_at: datetime | None = None) -> DeadlineView:
+    """Return the chip of a deadline: far, soon, today, overdue; met or missed once it is done."""
+    if due is None:
+        return DeadlineView(words="—", state="none")
+    at, stamp = short(due, now=now), iso(due)
+    if done_at is not None:
+        late = done_at > due
+        return DeadlineView(
+            words="超期完成" if late else "按期完成", state="missed" if late else "met", at=at, iso=stamp
+        )
+    left = due - now
+    if left < timedelta(0):
+        return DeadlineView(words=f"已逾期 {span_words(left.total_seconds())}", state="overdue", at=at, iso=stamp)
+    if local_day(due) == local_day(now):
+        return DeadlineView(words=f"今日到期，剩 {span_words(left.total_seconds())}", state="today", at=at, iso=stamp)
+    return DeadlineView(
+        words=f"剩余 {span_words(left.total_seconds())}",
+        state="soon" if left < timedelta(days=1) else "far",
+        at=at,
+        iso=stamp,
+    )
+
+
+_TONES: Final = {
+    "register": ("info", "file-plus"),
+    "dispatch": ("info", "send"),
+    "sign": ("info", "signature"),
+    "answer": ("success", "message-check"),
+    "confirm": ("success", "circle-check"),
+    "rework": ("warning", "rotate-clockwise"),
+    "send_back": ("warning", "arrow-back-up"),
+    "refuse": ("neutral", "ban"),
+    "reveal": ("neutral", "eye"),
+}
+
+
+def timeline(entries: Iterable[TimelineEntry], *, now: datetime) -> list[TimelineItem]:
+    """Return the timeline for its component; names of people and what changed."""
+    items = []
+    for entry in entries:
+        tone, icon = _TONES.get(entry.act.value, ("neutral", None))
+        items.append(
+            TimelineItem(
+                iso=iso(entry.at),
+                at=short(entry.at, now=now),
+                who=entry.by_name or labels.words(entry.by_role),
+                unit=str(entry.details.get("department", "")) or labels.words(entry.by_role),
+                act=labels.words(entry.act),
+                tone=tone,
+                icon=icon,
+                note=_details(entry),
+                changes=tuple(
+                    (name, before, after) for name, (before, after) in entry.details.get("changes", {}).items()
+                ),
+            )
+        )
+    return items
+
+
+def posted_fields(form: Mapping[str, str]) -> dict[str, str]:
+    """Return what a person typed, under the labels of the fields; nothing personal is among them."""
+    return {label: form[name] for name, label in FIELD_LABELS.items() if name in form}
+
+
+def _details(entry: TimelineEntry) -> str:
+    details: Mapping[str, Any] = entry.details
+    parts = [entry.note] if entry.note else []
+    if "reason_words" in details:
+        parts.insert(0, f"理由：{details['reason_words']}；依据：{details.get('basis', '')}。")
+    if details.get("suggested"):
+        parts.append(f"建议承办：{details['suggested']}。")
+    if details.get("automatic"):
+        parts.append("（自动派单）")
+    if details.get("late"):
+        parts.append("（已超过时限）")
+    if "stars" in details:
+        parts.insert(0, f"{details['stars']} 星。")
+    return " ".join(parts)

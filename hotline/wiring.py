@@ -1,0 +1,158 @@
+"""The nervous system on one page: who hears what, what runs when, and which gateway speaks for us."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+import callbacks.reactions
+import hotline.intake.actions
+import hotline.people.actions
+import hotline.telephony.actions
+import hotline.tickets.actions
+import routing.reactions
+import routing.suggesting
+from classifier.suggest import Suggester
+from hotline.core import outbox
+from hotline.core.db import AtOnce, Database
+from hotline.core.outbox import Event
+from hotline.core.queues import QueueName
+from hotline.core.sealing import Keyring
+from hotline.core.settings import Settings
+from hotline.telephony.ports import TextMessages
+from hotline.telephony.recorder import Recorder
+from hotline.tickets.events import TicketClosed, TicketRegistered
+from routing.events import TicketAnswered
+
+_log = logging.getLogger("hotline")
+
+
+@dataclass
+class Installation:
+    """What one process works with: settings, keys, database, and tools that are loaded when first used."""
+
+    settings: Settings
+    keyring: Keyring
+    db: Database
+    _suggester: Suggester | None = field(default=None, repr=False)
+    _carrier: TextMessages | None = field(default=None, repr=False)
+
+    @property
+    def suggester(self) -> Suggester:
+        """The text model; when it is missing or damaged, one that abstains and says why."""
+        if self._suggester is None:
+            self._suggester = load_suggester(self.settings.home)
+        return self._suggester
+
+    @property
+    def carrier(self) -> TextMessages:
+        """The network: the shipped recorder, or the carrier that is set up."""
+        if self._carrier is None:
+            if self.settings.carrier == "twilio":
+                from hotline.telephony.twilio_gateway import TwilioTextMessages
+
+                self._carrier = TwilioTextMessages()
+            else:
+                self._carrier = Recorder(self.settings.home / "recorder")
+        return self._carrier
+
+    @property
+    def files(self) -> Path:
+        """The folder of attachments, sealed."""
+        return self.settings.home / "attachments"
+
+
+def open_installation(settings: Settings, *, create_keys: bool = False) -> Installation:
+    """Read the keys and connect, lazily, to the database with everything wired."""
+    keyring = Keyring.load(settings.keys, create=create_keys)
+    return Installation(
+        settings=settings, keyring=keyring, db=wired(settings.database_url, keyring=keyring, pool=settings.pool)
+    )
+
+
+def wired(url: str, *, keyring: Keyring, pool: int = 20) -> Database:
+    """Return a database whose sessions know who reacts at once and what is heard later."""
+    return Database(url, keyring=keyring, at_once=AT_ONCE, heard=frozenset(e.__name__ for e in REACTIONS), pool=pool)
+
+
+def load_suggester(home: Path) -> Suggester:
+    """Load the model in use; a damaged or missing one is named in the log and abstains from everything."""
+    from classifier.errors import ClassifierError
+    from classifier.store import ensure_default_model
+
+    try:
+        return Suggester.load(ensure_default_model(home))
+    except (ClassifierError, OSError) as error:
+        _log.error("the text model cannot be used, tickets go to people: %s", error)
+        return Suggester.without_model(f"分类模型不可用：{error}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaction:
+    """Something that follows from an event later, in a worker, with its own transaction."""
+
+    name: str
+    queue: QueueName
+    run: Callable[[Session, Any, Installation, datetime], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Periodic:
+    """Something that happens by the clock: every so often, or daily at a local time."""
+
+    name: str
+    queue: QueueName
+    run: Callable[[Installation, datetime], None]
+    every: timedelta
+
+
+def _suggest(session: Session, event: TicketRegistered, tools: Installation, now: datetime) -> None:
+    routing.suggesting.suggest_department(session, event.ticket_id, suggester=tools.suggester, now=now)
+
+
+def _send_texts(tools: Installation, now: datetime) -> None:
+    hotline.telephony.actions.send_waiting(tools.db.begin, tools.carrier, now=now)
+
+
+def _fold_counters(tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every periodic job
+    with tools.db.begin() as session:
+        hotline.tickets.actions.fold_counters(session)
+
+
+def _forget(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        outbox.forget_delivered(session, before=now - timedelta(days=7))
+        hotline.people.actions.forget_expired(session, now=now)
+        hotline.intake.actions.forget_keys(session, now=now)
+
+
+# What reacts inside the announcing transaction: cheap, on our own tables only, so that the sentence is always true.
+AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
+    TicketAnswered: (callbacks.reactions.plan_callback,),
+    TicketClosed: (routing.reactions.end_dispatch,),
+}
+
+# What reacts later, in a worker.
+REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
+    TicketRegistered: (Reaction(name="suggest_department", queue=QueueName.CLASSIFIER, run=_suggest),),
+}
+
+SCHEDULE: Final[tuple[Periodic, ...]] = (
+    Periodic(name="fold_counters", queue=QueueName.DEFAULT, run=_fold_counters, every=timedelta(seconds=5)),
+    Periodic(name="send_text_messages", queue=QueueName.TELEPHONY, run=_send_texts, every=timedelta(seconds=5)),
+    Periodic(name="forget_what_is_done", queue=QueueName.DEFAULT, run=_forget, every=timedelta(hours=1)),
+)
+
+
+def event_named(name: str, payload: Mapping[str, Any]) -> Event | None:
+    """Return the event that a row of the outbox holds, or nothing when nobody hears that name any more."""
+    for kind in REACTIONS:
+        if kind.__name__ == name:
+            return kind(**payload)
+    return None

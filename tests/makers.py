@@ -1,0 +1,149 @@
+"""Makes what tests need, with honest defaults and no random data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
+
+from hotline.core.permissions import SYSTEM, Actor, Role
+from hotline.intake.actions import Registered, register
+from hotline.intake.rules import Concern
+from hotline.people.actions import create_user
+from hotline.people.models import User
+from hotline.tickets.models import Category, Region, Ticket
+from routing import actions as routing
+from routing.models import Department, DepartmentKind, Membership
+
+PASSWORD = "Correct-horse-9"
+_numbers = itertools.count(1)
+
+
+def make_user(session: Session, role: Role = Role.OPERATOR, *, login: str = "", name: str = "", now: datetime) -> User:
+    """Open an account with the tests' password."""
+    number = next(_numbers)
+    return create_user(
+        session,
+        login=login or f"{role.value}{number}",
+        display_name=name or f"测试{number}号",
+        role=role,
+        password=PASSWORD,
+        must_change_password=False,
+        by=SYSTEM,
+        now=now,
+    )
+
+
+def make_actor(
+    session: Session, role: Role = Role.OPERATOR, *, departments: Iterable[Department] = (), now: datetime, **given: Any
+) -> Actor:
+    """Open an account and return the person who acts, a member of these departments."""
+    user = make_user(session, role, now=now, **given)
+    chosen = list(departments)
+    for department in chosen:
+        session.add(Membership(user_id=user.id, department_id=department.id))
+    session.flush()
+    return Actor(user_id=user.id, role=role, department_ids=frozenset(d.id for d in chosen), name=user.display_name)
+
+
+def make_department(
+    session: Session, code: str = "", *, name: str = "", kind: DepartmentKind = DepartmentKind.BUREAU, **given: Any
+) -> Department:
+    """Make a department."""
+    number = next(_numbers)
+    department = Department(
+        code=code or f"bureau_{number}",
+        name=name or f"市测试局{number}",
+        short_name=name or f"测试局{number}",
+        kind=kind,
+        **given,
+    )
+    session.add(department)
+    session.flush()
+    return department
+
+
+def make_category(session: Session, code: str = "", *, name: str = "占道经营", lead: str = "") -> Category:
+    """Make a category of the first level."""
+    category = Category(code=code or f"T-{next(_numbers):04d}", name=name, path=name, level=1, lead=lead)
+    session.add(category)
+    session.flush()
+    return category
+
+
+def make_region(session: Session, code: str = "", *, name: str = "北苑区") -> Region:
+    """Make a region of the first level."""
+    region = Region(code=code or f"99{next(_numbers):04d}", name=name, path=name, level=1)
+    session.add(region)
+    session.flush()
+    return region
+
+
+def make_concern(**given: Any) -> Concern:
+    """Return a plain concern; what the test is about it says itself."""
+    number = next(_numbers)
+    return Concern(
+        **{
+            "content": f"幸福路{number}号门前的路灯已经坏了一个多星期，晚上走路看不清，请派人来修。",
+            "phone": "13900001234",
+            "name": "王小明",
+            "channel": "phone",
+            "request_type": "求助",
+            **given,
+        }
+    )
+
+
+def register_ticket(
+    session: Session, *, by: Actor | None = None, key: str = "", now: datetime, **given: Any
+) -> Registered:
+    """Register a concern as an operator does."""
+    by = by or make_actor(session, Role.OPERATOR, now=now)
+    return register(session, make_concern(**given), scope="test", key=key, by=by, now=now)
+
+
+def dispatched_ticket(session: Session, department: Department, *, now: datetime, **given: Any) -> Ticket:
+    """Register a ticket and send it to a department."""
+    registered = register_ticket(session, now=now, **given)
+    dispatcher = make_actor(session, Role.DISPATCHER, now=now)
+    routing.dispatch(
+        session,
+        ticket_id=registered.ticket_id,
+        version=None,
+        department_id=department.id,
+        reason="按职责",
+        by=dispatcher,
+        now=now,
+    )
+    return session.get_one(Ticket, registered.ticket_id)
+
+
+def answered_ticket(
+    session: Session, department: Department, *, by: Actor | None = None, now: datetime, **given: Any
+) -> Ticket:
+    """Register, dispatch and answer a ticket."""
+    ticket = dispatched_ticket(session, department, now=now, **given)
+    responder = by or make_actor(session, Role.RESPONDER, departments=[department], now=now)
+    routing.answer(session, ticket_id=ticket.id, version=None, feedback=feedback(), by=responder, now=now)
+    return ticket
+
+
+def feedback(**given: Any) -> routing.Feedback:
+    """Return what a department feeds back."""
+    return routing.Feedback(
+        **{
+            "internal_note": "已安排养护班组到现场更换灯具两盏。",
+            "public_answer": "您好，您反映的路灯不亮问题已处理，两盏损坏灯具于今日更换完毕，现已恢复照明。",
+            **given,
+        }
+    )
+
+
+def sign_in(client: FlaskClient, login: str) -> None:
+    """Sign a browser in."""
+    answer = client.post("/sign-in", data={"login": login, "password": PASSWORD})
+    assert answer.status_code == 302, answer.text
