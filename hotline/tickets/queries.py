@@ -273,3 +273,13 @@ def setting(session: Session, name: str) -> dict[str, Any] | None:
     """Return what an administrator set under this name."""
     row = session.get(InstallationSetting, name)
     return dict(row.value) if row is not None else None
+
+
+def category_by_code(session: Session, code: str) -> Category | None:
+    """Return the category with this code that is still valid."""
+    return session.scalars(select(Category).where(Category.code == code, Category.valid_to.is_(None))).first()
+
+
+def region_by_code(session: Session, code: str) -> Region | None:
+    """Return the region with this code."""
+    return session.scalars(select(Region).where(Region.code == code)).first()
