@@ -53,6 +53,12 @@ def _migrate() -> click.Command:
     return migrate
 
 
+def _keys() -> click.Command:
+    from hotline.cli.serving import keys
+
+    return keys
+
+
 def _alive() -> click.Command:
     from hotline.cli.serving import alive
 
@@ -104,11 +110,12 @@ def _classifier() -> click.Command:
 #: Every command: its name, what it is for, and where it lives.
 COMMANDS: Final[dict[str, tuple[str, Callable[[], click.Command]]]] = {
     "run": ("启动整套系统（自带数据库与队列），按 Ctrl-C 停止", _run),
-    "prepare": ("建表、载入演示城市、训练默认模型（run 会自动调用）", _prepare),
+    "prepare": ("建表、生成密钥、训练默认模型、载入演示城市（run 会自动调用）", _prepare),
     "serve": ("只启动网站", _serve),
     "worker": ("只启动后台作业进程", _worker),
     "scheduler": ("只启动定时作业进程（全系统只能有一个）", _scheduler),
     "migrate": ("把数据库升级到当前版本", _migrate),
+    "keys": ("管理加密个人信息的密钥", _keys),
     "alive": ("容器健康检查：本容器的进程是否正常", _alive),
     "demo": ("载入演示城市", _demo),
     "import": ("从 CSV、XLSX、JSONL 批量导入诉求", _import),

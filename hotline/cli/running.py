@@ -241,11 +241,27 @@ def prepare(*, demo: bool) -> None:
         from hotline.migrate import upgrade
 
         upgrade(settings.database_url)
+    ensure_keys(settings)
     _train(settings, steps)
     if demo:
         _load_demonstration(settings, steps)
 
-    note_prepared(settings.home, demo=demo)
+    note_prepared(settings, demo=demo)
+
+
+def ensure_keys(settings: Settings) -> None:
+    """Make the installation's keys while there is nothing yet that old keys had sealed.
+
+    Raises `Unavailable` when keys are missing and the database already holds citizens: new keys would never open
+    what the lost ones closed.
+    """
+    import psycopg
+
+    from hotline.core.sealing import Keyring
+
+    with psycopg.connect(settings.database_url.replace("+psycopg", "")) as connection:
+        row = connection.execute("SELECT EXISTS (SELECT FROM tickets)").fetchone()
+    Keyring.load(settings.keys, create=row == (False,))
 
 
 def _fingerprint(*, demo: bool) -> str:
@@ -260,11 +276,11 @@ def _fingerprint(*, demo: bool) -> str:
     return digest.hexdigest()
 
 
-def note_prepared(home: Path, *, demo: bool) -> None:
+def note_prepared(settings: Settings, *, demo: bool) -> None:
     """Write down that this code has prepared this home, and which files that left behind."""
-    made = sorted(str(path) for path in home.glob("default-*"))
+    made = sorted(str(path) for path in (*settings.home.glob("default-*"), *settings.keys.iterdir()))
     note = {"fingerprint": _fingerprint(demo=demo), "made": made}
-    (home / PREPARED).write_text(json.dumps(note), encoding="utf-8")
+    (settings.home / PREPARED).write_text(json.dumps(note), encoding="utf-8")
 
 
 def is_prepared(home: Path, database_url: str, *, demo: bool) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -66,10 +68,19 @@ class House:
         return sorted({*servers, *marked(MARK, str(self.home))})
 
 
+@pytest.fixture(scope="module")
+def trained_home(cluster: Path) -> Iterator[Path]:
+    """Give one home to all houses here: whoever opens first trains the model, the others find it."""
+    folder = Path(tempfile.mkdtemp(prefix="h-", dir="/tmp"))
+    subprocess.run(["cp", "-a", cluster, folder / "var"], check=True)
+    yield folder / "var"
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def house(used_home: Path) -> Iterator[House]:
+def house(trained_home: Path) -> Iterator[House]:
     """Give a house, and see to it that nobody stays in it."""
-    one = House(used_home)
+    one = House(trained_home)
     yield one
     if one.process is not None and one.process.poll() is None:
         one.process.kill()
