@@ -318,6 +318,8 @@ def check_suspension(*, profile: Profile, calendar: WorkCalendar, suspension: Su
     if suspension.kind and kinds and suspension.kind not in kinds:
         raise ClockRefused(f"没有“{suspension.kind}”这种暂停事由，可用的有：{'、'.join(kinds)}。")
     longest = suspension.max_workdays or profile.suspension.longest(suspension.kind)
+    if not longest:
+        raise ClockRefused("本档案不允许暂停计时。")
     pause = _pause(profile, calendar, suspension)
     if pause.cut_after is not None and suspension.ends_at is not None:
         raise ClockRefused(
@@ -345,7 +347,7 @@ def _lived(life: _Life, changes: Sequence[Change]) -> _Life:
                 life.notes.append((at, _moved(change, at)))
             case ReturnRefused():
                 life.notes.append((at, _not_moved(change, at)))
-            case Reclassified():
+            case _:
                 life.profile = change.profile or life.profile
                 life.key = _changed(life.key, change)
                 life.notes.append((at, _renamed(life.profile, life.key, at)))
@@ -387,23 +389,19 @@ def _pause(profile: Profile, calendar: WorkCalendar, suspension: Suspension) -> 
     end = None if suspension.ends_at is None else _wall(suspension.ends_at)
     if end is not None and end <= begin:
         raise ClockRefused(f"暂停的结束时间 {say.moment_in_words(end)} 不晚于开始时间 {say.moment_in_words(begin)}。")
-    longest = suspension.max_workdays or profile.suspension.longest(suspension.kind)
+    # One that was granted although the profile allows none (`check_suspension` refuses it) still stands its first day.
+    longest = max(suspension.max_workdays or profile.suspension.longest(suspension.kind), 1)
+    days = calendar.workdays_after(begin.date() - _ONE_DAY)
     standing = 0
-    for day in _workdays_from(calendar, begin.date()):
-        if begin < _day_end(profile, calendar, day):
-            standing += 1
-        if standing == longest:
-            resumes = datetime.combine(day + _ONE_DAY, time())
-            break
-        if end is not None and end <= datetime.combine(day + _ONE_DAY, time()):
+    while standing < longest:
+        day = next(days)
+        resumes = datetime.combine(day + _ONE_DAY, time())
+        standing += begin < _work_ends(calendar, day, _day_end(profile, calendar, day))
+        if end is not None and end <= resumes:
             return _Pause(begin, end, suspension.kind)
     if end is not None and end <= _after_rest(calendar, resumes):
         return _Pause(begin, end, suspension.kind)
     return _Pause(begin, resumes, suspension.kind, cut_after=longest)
-
-
-def _workdays_from(calendar: WorkCalendar, day: date) -> Iterator[date]:
-    yield from calendar.workdays_after(day - _ONE_DAY)
 
 
 def _after_rest(calendar: WorkCalendar, midnight: datetime) -> datetime:
@@ -510,7 +508,6 @@ class _Walk:
         self.counted = 0
         self.extended = False
         self.resting: list[date] = []
-        self.time_of_day: time | None = None
 
     # -- the count ------------------------------------------------------------------------------------------
 
@@ -518,20 +515,40 @@ class _Walk:
         """Return when the limit ends, as naive local time."""
         if self.limit.is_short:
             return self._count_time(timedelta(minutes=self.limit.minutes), tell=True)
+        if self.limit.amount and self.limit.starts is Starts.AT_ONCE:
+            return self._count_days_at_once()
         return self._count_days()
+
+    def _count_days_at_once(self) -> datetime:
+        """Count days as lengths of time: 24 hours each, or for working days the usual hours of one.
+
+        Counted by hours, an at-once limit keeps its promises (a later start is never due earlier, nothing is won
+        by a pause of a minute); on plain days it still ends at the hour at which it began.
+        """
+        if self.limit.unit is Unit.WORKDAYS:
+            a_day = sum(period.closes - period.opens for period in self.calendar.periods)
+            return self._count_time(timedelta(minutes=self.limit.amount * a_day), tell=True)
+        due = self._count_time(timedelta(days=self.limit.amount), tell=True)
+        return due if self.limit.runs is Runs.ALWAYS else self._rolled(due)
+
+    def _rolled(self, due: datetime) -> datetime:
+        """Return the first working moment from a moment on at which the clock runs."""
+        found = self.calendar.next_working_moment(due)
+        while (pause := next((pause for pause in self.pauses if pause.begin <= found < pause.end), None)) is not None:
+            found = self.calendar.next_working_moment(pause.end)
+        if found.date() != due.date():
+            self._tell(due, say.rolled(due.date(), found.date(), year=self.begin.year))
+        return found
 
     def _count_days(self) -> datetime:
         amount, first = self.limit.amount, self.begin.date() + _ONE_DAY
         if amount == 0:
             amount, first = 1, self._first_same_day()
             self._tell(datetime.combine(first, time()), say.same_day(first, year=self.begin.year))
-        elif self.limit.starts is Starts.AT_ONCE:
-            first = self._anchor().date() + _ONE_DAY
-        if self.limit.amount:
+        else:
             shown = first if self.limit.unit is Unit.DAYS else self.calendar.next_workday(first - _ONE_DAY)
             self._tell(datetime.combine(first, time()), say.first_day(self.limit, shown, year=self.begin.year))
-        workdays_only = self.limit.unit is Unit.WORKDAYS
-        day = self._nth(amount, first, workdays_only=workdays_only)
+        day = self._nth(amount, first, workdays_only=self.limit.unit is Unit.WORKDAYS)
         if self.limit.runs is Runs.WORKING and not self.calendar.is_workday(day):
             to = self._nth(1, day, workdays_only=True, silent=True)
             self._tell(datetime.combine(day, time()), say.rolled(day, to, year=self.begin.year))
@@ -547,18 +564,8 @@ class _Walk:
             day = self.calendar.next_workday(day)
         return day
 
-    def _anchor(self) -> datetime:
-        """Return the working moment from which whole days are counted at once, and remember its hour."""
-        anchor = self.begin
-        if self.limit.runs is Runs.WORKING:
-            anchor = self.calendar.next_working_moment(self.begin)
-            if anchor != self.begin:
-                self._tell(self.begin, say.waits(anchor))
-        self.time_of_day = anchor.time()
-        return anchor
-
     def _nth(self, amount: int, first: date, *, workdays_only: bool, silent: bool = False) -> date:
-        """Return the n-th day from `first` on at whose end (mark) the clock runs."""
+        """Return the n-th day from `first` on at the end of whose work the clock runs."""
         day, reached = first - _ONE_DAY, 0
         while reached < amount:
             day += _ONE_DAY
@@ -567,7 +574,9 @@ class _Walk:
                 continue
             if workdays_only:
                 self._tell_rest()
-            standing = self._pause_over(self._mark(day))
+            around_the_clock = self.limit.runs is Runs.ALWAYS and not workdays_only
+            mark = self._mark(day)
+            standing = self._pause_over(mark if around_the_clock else _work_ends(self.calendar, day, mark))
             if standing is not None:
                 self.lost_days[standing] = self.lost_days.get(standing, 0) + 1
                 continue
@@ -579,24 +588,19 @@ class _Walk:
         return day
 
     def _mark(self, day: date) -> datetime:
-        """Return the moment of a day at which the day counts: its end, or the hour at which counting began."""
-        if self.time_of_day is None:
-            if self.limit.unit is Unit.DAYS and self.limit.runs is Runs.ALWAYS:
-                return at_minute(day, _MIDNIGHT)
-            return _day_end(self.profile, self.calendar, day)
-        mark = datetime.combine(day, self.time_of_day)
-        if self.limit.runs is Runs.WORKING and self.calendar.is_workday(day):
-            return min(max(mark, self.calendar.opening(day)), self.calendar.closing(day))
-        return mark
+        """Return when a counted day ends."""
+        if self.limit.unit is Unit.DAYS and self.limit.runs is Runs.ALWAYS:
+            return at_minute(day, _MIDNIGHT)
+        return _day_end(self.profile, self.calendar, day)
 
     def _count_time(self, length: timedelta, *, tell: bool) -> datetime:
         begin = self.begin
         if self.limit.starts is Starts.NEXT_DAY:
             begin = datetime.combine(begin.date() + _ONE_DAY, time())
-        if self.limit.runs is Runs.ALWAYS:
+        if self.limit.runs is Runs.ALWAYS or self.limit.unit is Unit.DAYS:
             if tell:
                 self._tell(begin, say.origin(self.limit, begin))
-            return self._spend(length, [(begin, None)], tell=tell)
+            return self._spend(length, iter([(begin, None)]), tell=tell)
         opens = self.calendar.next_working_moment(begin)
         if tell:
             if self.limit.starts is Starts.AT_ONCE and opens != begin:
@@ -628,14 +632,13 @@ class _Walk:
     def _spend(
         self,
         length: timedelta,
-        stretches: Iterator[tuple[datetime, datetime | None]] | list[tuple[datetime, datetime | None]],
+        stretches: Iterator[tuple[datetime, datetime | None]],
         *,
         tell: bool,
     ) -> datetime:
         """Let a length of time pass over stretches, standing still in the pauses."""
-        moment = self.begin
-        for opens, closes in stretches:
-            moment = opens
+        while True:
+            moment, closes = next(stretches)
             for pause in self.pauses:
                 if pause.end <= moment:
                     continue
@@ -648,17 +651,14 @@ class _Walk:
                     self.lost_time[pause] = self.lost_time.get(pause, _NO_TIME) + (until - moment)
                 moment = until
             if closes is None or moment + length <= closes:
-                break
+                return moment + length
             length -= closes - moment
-        return moment + length
 
     # -- what may be added -----------------------------------------------------------------------------------
 
     def extend(self, due: datetime, extension: Extension) -> datetime:
         """Return the due moment that many counted working days later."""
         self.extended = True
-        if self.limit.is_short or self.limit.runs is Runs.ALWAYS:
-            self.time_of_day = None
         day = self._nth(extension.workdays, due.date() + _ONE_DAY, workdays_only=True)
         later = self._mark(day)
         asked = _wall(extension.asked_at)
@@ -686,11 +686,12 @@ class _Walk:
         for pause in self.pauses:
             if pause.end <= self.begin or pause.begin >= due:
                 continue
-            lost: timedelta | int = self.lost_days.get(pause, 0)
-            if self.limit.is_short and not self.lost_days.get(pause):
-                lost = self.lost_time.get(pause, _NO_TIME)
-            unit = Unit.WORKDAYS if self.limit.is_short else self.limit.unit
-            self._tell(pause.begin, say.suspended(pause.begin, pause.end, reason=pause.reason, lost=lost, unit=unit))
+            unit = Unit.DAYS if self.limit.unit is Unit.DAYS else Unit.WORKDAYS
+            costs: list[timedelta | int] = [self.lost_time.get(pause, _NO_TIME), self.lost_days.get(pause, 0)]
+            for lost in [cost for cost in costs if cost] or [0]:
+                self._tell(
+                    pause.begin, say.suspended(pause.begin, pause.end, reason=pause.reason, lost=lost, unit=unit)
+                )
             if pause.cut_after is not None:
                 self._tell(pause.end, say.auto_resumed(pause.end, workdays=pause.cut_after))
 
@@ -745,7 +746,8 @@ def _workdays_back(
     day, left = due.date(), workdays + 1
     while not_before is None or day >= not_before.date():
         mark = datetime.combine(day, due.time())
-        standing = any(pause.begin < mark <= pause.end for pause in pauses)
+        ends = _work_ends(calendar, day, mark)
+        standing = any(pause.begin < ends <= pause.end for pause in pauses)
         if calendar.is_workday(day) and not standing:
             left -= 1
             if left == 0:
@@ -761,6 +763,14 @@ def _day_end(profile: Profile, calendar: WorkCalendar, day: date) -> datetime:
     if calendar.is_workday(day):
         return calendar.closing(day)
     return at_minute(day, calendar.periods[-1].closes)
+
+
+def _work_ends(calendar: WorkCalendar, day: date, mark: datetime) -> datetime:
+    """Return when a day is lost to a pause that lasts: at its mark, but no later than the end of its work.
+
+    So a pause until closing time costs the day also where the limit itself runs to midnight.
+    """
+    return min(mark, calendar.closing(day)) if calendar.is_workday(day) else mark
 
 
 def _known(name: str, names: tuple[str, ...], what: str) -> str:

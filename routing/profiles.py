@@ -304,6 +304,11 @@ class CardRule:
     short_percent: int = 50
     basis: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse more than the whole of a limit."""
+        if self.short_percent > 100:  # noqa: PLR2004 - per cent
+            raise BadProfile("cards.short_percent 不能超过 100。")
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -353,9 +358,9 @@ class Profile:
         """Tell whether a ticket dispatched on a day falls under this version."""
         return self.effective_from <= day and (self.effective_to is None or day <= self.effective_to)
 
-    def names(self, *, source: str = "", sla_class: str = "") -> bool:
-        """Tell whether some row names the source or the class, so that giving it makes a difference."""
-        return any(source in row.sources or sla_class in row.sla_classes for row in self.rows)
+    def names(self, name: str) -> bool:
+        """Tell whether some row names a source or class, so that giving it makes a difference."""
+        return any(name in row.sources or name in row.sla_classes for row in self.rows)
 
     @classmethod
     def from_toml(cls, text: str, *, where: str = "") -> Self:
@@ -521,7 +526,9 @@ def _rule(kind: type[RulePart], given: object, what: str) -> RulePart:
             if type(value) is not type(usual):
                 raise BadProfile(f"{what}.{part.name} 的值 {value!r} 有误。")
         elif isinstance(usual, Mapping):
-            value = {str(kind): _count(days, f"{what}.{part.name}.{kind}") for kind, days in dict(value).items()}
+            if not isinstance(value, Mapping):
+                raise BadProfile(f"{what}.{part.name} 应为一组天数，现为 {value!r}。")
+            value = {str(kind): _count(days, f"{what}.{part.name}.{kind}") for kind, days in value.items()}
         else:
             value = _count(value, f"{what}.{part.name}")
         values[part.name] = value

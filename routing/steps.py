@@ -108,12 +108,9 @@ def rule(profile: Profile, row: Row, limit: Limit, clock: ClockName) -> Step:
 
 def first_day(limit: Limit, day: date, *, year: int) -> Step:
     """Say from which day on the days are counted."""
-    unit = UNIT_LABELS[limit.unit].removeprefix("个")
-    if limit.starts is Starts.NEXT_DAY:
-        text = f"自次日起算，第1个{unit}为{day_in_words(day, year=year)}"
-        return Step(StepCode.NEXT_DAY, text.replace("第1个日", "第1日"), {"first_day": day.isoformat()})
-    text = f"即时起算，满一{'个' if limit.unit is Unit.WORKDAYS else ''}{unit}为{day_in_words(day, year=year)}同一时刻"
-    return Step(StepCode.AT_ONCE, text, {"first_day": day.isoformat()})
+    count = "第1日" if limit.unit is Unit.DAYS else "第1个工作日"
+    text = f"自次日起算，{count}为{day_in_words(day, year=year)}"
+    return Step(StepCode.NEXT_DAY, text, {"first_day": day.isoformat()})
 
 
 def origin(limit: Limit, moment: datetime) -> Step:
