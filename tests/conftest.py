@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker.url
 
 
-@pytest.fixture
-def database_url(postgres: str) -> Iterator[str]:
-    """Give a test its own database, a copy of the migrated one, and take it away afterwards."""
+@contextmanager
+def copy_of(postgres: str) -> Iterator[str]:
+    """Copy the migrated database and take the copy away afterwards."""
     name = f"test_{next(_counter)}"
     url = make_url(postgres)
     admin = url.set(drivername="postgresql", username=SUPERUSER, database="postgres")
@@ -60,6 +61,13 @@ def database_url(postgres: str) -> Iterator[str]:
             yield url.set(database=name).render_as_string(hide_password=False)
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def database_url(postgres: str) -> Iterator[str]:
+    """Give a test its own database, a copy of the migrated one."""
+    with copy_of(postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -73,9 +81,10 @@ def db(database_url: str) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def shared_db(postgres: str) -> Iterator[Database]:
     """The migrated database that rolled-back tests share; nothing is ever committed to it."""
-    database = wired(postgres, keyring=Keyring.for_tests(), pool=2)
-    yield database
-    database.close()
+    with copy_of(postgres) as url:
+        database = wired(url, keyring=Keyring.for_tests(), pool=2)
+        yield database
+        database.close()
 
 
 @pytest.fixture
