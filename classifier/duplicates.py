@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from classifier import text
 from classifier.features import document_counts, fields, n_grams
 
-KEYS: Final = 40
+KEYS: Final = 64
 """Numbers in a sketch."""
 SKETCH_VERSION: Final = 1
 """Raised when the same text would leave another sketch, so that stored ones are made anew."""
 _RUN: Final = 3
 _WHOLE_RUN: Final = 1 << 42
 """Keys below this stand for one or two characters."""
-_READ: Final = 600
+_READ: Final = 300
 """Characters of the body that count: people tell the matter first."""
 _MOST_HOLDERS: Final = 3_000
 """A number held by more messages than this says nothing about one matter."""
@@ -55,7 +55,7 @@ class Likely:
 
     id: int
     score: float
-    """0 to 1; from `SURE` on nine in ten were the same matter on the labelled pairs (docs/classifier.md)."""
+    """The chance that it is the same matter (docs/classifier.md says how often it was right)."""
     shared: float
     """Share of the sketch that both have."""
     same_place: bool
@@ -168,21 +168,57 @@ class Index:
 
 
 def rated(
-    shared_keys: int, size: int, *, days_apart: float | None, same_place: bool, window: timedelta = _WINDOW
+    shared: float,
+    *,
+    days_apart: float | None = None,
+    same_place: bool = False,
+    likeness: float | None = None,
+    window: timedelta = _WINDOW,
 ) -> float:
-    """Return the chance that two messages are about one matter; fitted on pairs we labelled (decision 0013)."""
-    share = shared_keys / max(1, size)
-    score = _SLOPE * math.sqrt(share) + _START + (_SAME_PLACE if same_place else 0.0)
+    """Return the chance that two messages are about one matter.
+
+    From the share of the sketch alone, or better from the likeness of the texts where both are at hand;
+    less for each half year between them. Fitted on pairs that we read and labelled (docs/decisions/0013).
+    """
+    if likeness is None:
+        score = _SKETCH_SLOPE * math.sqrt(shared) + _SKETCH_START
+    else:
+        score = _TEXT_SLOPE * math.sqrt(likeness) + _TEXT_START
+    score += _SAME_PLACE if same_place else 0.0
     if days_apart is not None:
         score -= _PER_WINDOW * min(2.0, days_apart / (window.total_seconds() / 86_400))
     return 1 / (1 + math.exp(-score))
 
 
-_SLOPE: Final = 12.0
-_START: Final = -4.2
+_TEXT_SLOPE: Final = 5.75
+_TEXT_START: Final = -1.17
+_SKETCH_SLOPE: Final = 4.5
+# The labelled pairs were already alike; among a million, a pair that shares two numbers is rarely one matter.
+_SKETCH_START: Final = -1.5
 _SAME_PLACE: Final = 0.8
-_PER_WINDOW: Final = 0.9
+_PER_WINDOW: Final = 2.6
 _COPY: Final = 0.6
+
+
+def reread(
+    title: str, body: str, found: Sequence[Likely], texts: Mapping[int, tuple[str, str]], *, least: float = 0.3
+) -> tuple[Likely, ...]:
+    """Rate candidates again by their texts (title, body), where those are at hand; best first."""
+    again = [
+        replace(
+            one,
+            score=rated(
+                one.shared,
+                days_apart=one.days_apart,
+                same_place=one.same_place,
+                likeness=likeness((title, body), texts[one.id]),
+            ),
+        )
+        if one.id in texts
+        else one
+        for one in found
+    ]
+    return tuple(sorted((one for one in again if one.score >= least), key=lambda one: -one.score))
 
 
 def _likely(
@@ -193,7 +229,7 @@ def _likely(
     share = shared / max(1, size)
     return Likely(
         id=told.id,
-        score=rated(shared, size, days_apart=days, same_place=same_place, window=window),
+        score=rated(share, days_apart=days, same_place=same_place, window=window),
         shared=share,
         same_place=same_place,
         days_apart=days,
