@@ -21,6 +21,7 @@ import routing.suggesting
 from classifier.suggest import Suggester
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
+from hotline.core.files import FileStore
 from hotline.core.outbox import Event
 from hotline.core.queues import QueueName
 from hotline.core.sealing import Keyring
@@ -66,6 +67,11 @@ class Installation:
     def files(self) -> Path:
         """The folder of attachments, sealed."""
         return self.settings.home / "attachments"
+
+    @property
+    def store(self) -> FileStore:
+        """What keeps and opens attachments."""
+        return FileStore(self.files, self.keyring)
 
 
 def open_installation(settings: Settings, *, create_keys: bool = False) -> Installation:

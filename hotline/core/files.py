@@ -1,0 +1,84 @@
+"""Keeps files sealed in one folder, each under the digest of its content (domain.md 7 d)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from hotline.core.errors import BrokenSeal, NotFound, Unavailable
+from hotline.core.sealing import Keyring
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class FileStore:
+    """One folder of sealed files; a content that comes twice lies there once.
+
+    A file is written and on disk before the transaction that speaks of it commits. A transaction that fails leaves a
+    file that nobody speaks of: that costs room and tells nobody anything.
+    """
+
+    def __init__(self, folder: Path, keyring: Keyring) -> None:
+        """Keep files under `folder`, which is made when it is first needed."""
+        self.folder = folder
+        self._keyring = keyring
+
+    def put(self, content: bytes) -> str:
+        """Seal and keep a content; returns its digest (SHA-256, 64 hexadecimal digits).
+
+        Raises `Unavailable` when the disk refuses.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        place = self._place(digest)
+        if place.exists():
+            return digest
+        fresh = place.with_name(f"{place.name}.{secrets.token_hex(4)}.new")
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self._keyring.seal_bytes(content))
+                file.flush()
+                os.fsync(file.fileno())  # the database will say that it is there
+            fresh.replace(place)
+            _remember(place.parent)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            raise Unavailable("附件暂时无法保存（存储空间异常），请稍后再试或联系管理员。") from error
+        return digest
+
+    def read(self, digest: str) -> bytes:
+        """Return the content with this digest.
+
+        Raises `NotFound` when it is not there, `BrokenSeal` when it cannot be opened or is not what it was.
+        """
+        try:
+            sealed = self._place(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound("附件文件已不存在，请联系管理员。") from error
+        except OSError as error:
+            raise Unavailable("附件暂时无法读取，请稍后再试或联系管理员。") from error
+        content = self._keyring.open_bytes(sealed)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise BrokenSeal("附件内容与登记时不一致，请联系管理员。")
+        return content
+
+    def _place(self, digest: str) -> Path:
+        if not _DIGEST.fullmatch(digest):
+            raise NotFound
+        return self.folder / digest[:2] / digest
+
+
+def _remember(folder: Path) -> None:
+    """Write the folder's new entry to disk too; a rename that was not is lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
