@@ -129,7 +129,7 @@ def relay_once(tools: Installation, connection: redis.Redis, *, now: datetime, b
 def enqueue_due(tools: Installation, connection: redis.Redis, *, now: datetime) -> list[str]:
     """Put the periodic jobs whose time has come into their queues; returns their names."""
     with tools.db.begin() as session:
-        known = {row.name: row.started_at for row in session.query(periodic.PeriodicRun)}
+        known = {name: row.started_at for name, row in periodic.latest(session).items()}
         due = [job for job in SCHEDULE if job.name not in known or now - known[job.name] >= job.every]
         for job in due:
             periodic.started(session, name=job.name, now=now)

@@ -133,3 +133,28 @@ def forget_delivered(session: Session, *, before: datetime, limit: int = 10_000)
 
 def _plain(event: Event) -> dict[str, Any]:
     return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(event).items()}
+
+
+def given_up(session: Session, *, limit: int = 50) -> Sequence[OutboxRow]:
+    """Return rows that failed so often that a person must look at them."""
+    return session.scalars(
+        select(OutboxRow)
+        .where(OutboxRow.delivered_at.is_(None), OutboxRow.tries >= MOST_TRIES)
+        .order_by(OutboxRow.id)
+        .limit(limit)
+    ).all()
+
+
+def waiting(session: Session, *, limit: int = 1_000) -> int:
+    """Return how many rows have still to be told, counted no further than `limit`."""
+    rows = select(OutboxRow.id).where(OutboxRow.delivered_at.is_(None)).limit(limit).subquery()
+    return int(session.scalar(select(func.count()).select_from(rows)) or 0)
+
+
+def try_again(session: Session, *, outbox_id: int) -> None:
+    """Give a row that was given up a fresh set of tries."""
+    session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id == outbox_id, OutboxRow.delivered_at.is_(None))
+        .values(tries=0, relayed_at=None)
+    )

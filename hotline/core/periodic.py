@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from hotline.core.db import Base
@@ -38,3 +39,8 @@ def finished(session: Session, *, name: str, now: datetime, error: str = "") -> 
     row.last_error = error[:500]
     if not error:
         row.succeeded_at = now
+
+
+def latest(session: Session) -> dict[str, PeriodicRun]:
+    """Return every job's row by name."""
+    return {row.name: row for row in session.scalars(select(PeriodicRun))}

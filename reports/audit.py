@@ -1,0 +1,233 @@
+"""Recomputes the invariants from the journal and the rows, and names what does not close."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from hotline.core.outbox import MOST_TRIES
+from hotline.tickets.states import MOVES, Act, State
+
+#: What is handed over and not yet delivered counts as waiting for this long.
+DELIVERY_MAY_TAKE: Final = timedelta(minutes=10)
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One invariant that does not hold, with the first offenders."""
+
+    rule: str
+    words: str
+    offenders: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    name: str
+    words: str
+    sql: str
+
+
+# Each query returns one text column: the offenders. They are read in order of id and cut at twenty.
+_RULES: Final = (
+    _Rule(
+        name="first_line_is_registration",
+        words="每张工单的第一条台账应为登记受理",
+        sql="""
+        SELECT t.number FROM tickets t LEFT JOIN LATERAL (
+            SELECT act FROM journal j WHERE j.ticket_id = t.id ORDER BY j.id LIMIT 1
+        ) f ON true WHERE f.act IS DISTINCT FROM 'register' ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="state_is_what_the_journal_says",
+        words="工单状态应与最后一条台账一致",
+        sql="""
+        SELECT t.number || '：' || t.state || ' / ' || coalesce(l.to_state, '无') FROM tickets t LEFT JOIN LATERAL (
+            SELECT to_state FROM journal j WHERE j.ticket_id = t.id ORDER BY j.id DESC LIMIT 1
+        ) l ON true WHERE l.to_state IS DISTINCT FROM t.state ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="journal_is_a_chain",
+        words="每条台账应从上一条的状态开始",
+        sql="""
+        SELECT number || '：第 ' || id || ' 条' FROM (
+            SELECT j.id, t.number, j.from_state, j.act,
+                   lag(j.to_state) OVER (PARTITION BY j.ticket_id ORDER BY j.id) AS before
+            FROM journal j JOIN tickets t ON t.id = j.ticket_id
+        ) c WHERE from_state IS DISTINCT FROM before ORDER BY id
+        """,
+    ),
+    _Rule(
+        name="every_move_is_on_the_map",
+        words="每条台账都应是流程图上的一步",
+        sql="""
+        SELECT t.number || '：' || j.act || ' ' || coalesce(j.from_state, '') || ' → ' || j.to_state
+        FROM journal j JOIN tickets t ON t.id = j.ticket_id
+        WHERE j.act <> 'register' AND (j.act || '|' || j.from_state || '|' || j.to_state) <> ALL (:moves)
+        ORDER BY j.id
+        """,
+    ),
+    _Rule(
+        name="held_tickets_are_in_one_pair_of_hands",
+        words="待签收与办理中的工单应有且只有一个在手单位，且到期时间一致",
+        sql="""
+        SELECT t.number FROM tickets t LEFT JOIN dispatches d
+            ON d.ticket_id = t.id AND d.is_current AND d.ended_at IS NULL AND d.answered_at IS NULL
+        WHERE t.state IN ('dispatched', 'signed') AND (d.id IS NULL OR d.due_at IS DISTINCT FROM t.due_at)
+        UNION ALL
+        SELECT t.number FROM dispatches d JOIN tickets t ON t.id = d.ticket_id
+        WHERE d.is_current AND d.ended_at IS NULL AND d.answered_at IS NULL AND t.state NOT IN ('dispatched', 'signed')
+        """,
+    ),
+    _Rule(
+        name="every_answered_ticket_waits_for_its_callback",
+        words="每张已反馈的工单都应在回访队列中",
+        sql="""
+        SELECT t.number FROM tickets t WHERE t.state = 'answered' AND NOT EXISTS (
+            SELECT 1 FROM callbacks c WHERE c.ticket_id = t.id AND c.done_at IS NULL
+        ) ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="every_answer_was_called_back_or_waits",
+        words="每次反馈都应已回访或正在等待回访（回访率 100%）",
+        sql="""
+        SELECT t.number || '：第 ' || d.round || ' 轮' FROM dispatches d JOIN tickets t ON t.id = d.ticket_id
+        WHERE d.answered_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.dispatch_id = d.id)
+        ORDER BY d.id
+        """,
+    ),
+    _Rule(
+        name="only_called_back_tickets_are_confirmed",
+        words="回访办结的工单应有已完成的回访",
+        sql="""
+        SELECT t.number FROM tickets t WHERE t.outcome IN ('confirmed', 'unreachable', 'declined') AND NOT EXISTS (
+            SELECT 1 FROM callbacks c WHERE c.ticket_id = t.id AND c.done_at IS NOT NULL
+        ) ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="callbacks_are_independent",
+        words="经办人不得回访自己的工单",
+        sql="""
+        SELECT t.number FROM callbacks c JOIN tickets t ON t.id = c.ticket_id
+        WHERE c.done_by IS NOT NULL AND EXISTS (
+            SELECT 1 FROM journal j WHERE j.ticket_id = c.ticket_id AND j.by_id = c.done_by
+            AND j.act IN ('sign', 'send_back', 'answer', 'contact', 'rectify', 'dispatch', 'answer_directly')
+        ) ORDER BY c.id
+        """,
+    ),
+    _Rule(
+        name="justified_reviews_are_rectified",
+        words="已办结的合理差评应有整改记录（整改率 100%）",
+        sql="""
+        SELECT t.number FROM bad_reviews b JOIN tickets t ON t.id = b.ticket_id
+        WHERE t.state = 'closed' AND t.outcome <> 'withdrawn'
+        AND b.verdict IN ('justified_simple', 'justified_complex') AND b.rectified_at IS NULL ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="real_name_reviews_are_called_back",
+        words="已办结的实名差评应有回访记录（回访率 100%）",
+        sql="""
+        SELECT t.number FROM bad_reviews b JOIN tickets t ON t.id = b.ticket_id
+        WHERE t.state = 'closed' AND t.outcome <> 'withdrawn' AND b.real_name AND NOT EXISTS (
+            SELECT 1 FROM callbacks c WHERE c.ticket_id = t.id AND c.done_at IS NOT NULL
+        ) ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="outbox_is_delivered_or_waiting",
+        words="待发事项应已送达或正在等待",
+        sql="""
+        SELECT o.event || ' #' || o.id || '：' || o.last_error FROM outbox o
+        WHERE o.delivered_at IS NULL AND (o.tries >= :most_tries OR o.created_at < :delivered_by) ORDER BY o.id
+        """,
+    ),
+    _Rule(
+        name="messages_are_sent_or_waiting",
+        words="短信应已发送或正在等待",
+        sql="""
+        SELECT m.purpose || ' #' || m.id || '：' || m.state FROM text_messages m
+        WHERE m.state = 'sending' AND m.sent_at < :delivered_by ORDER BY m.id
+        """,
+    ),
+    _Rule(
+        name="counters_equal_counts",
+        words="计数器应等于实际件数",
+        sql="""
+        WITH stored AS (
+            SELECT name, sum(value) AS value FROM (
+                SELECT name, value FROM counters UNION ALL SELECT name, delta FROM counter_deltas
+            ) s GROUP BY name
+        ), counted AS (
+            SELECT 'tickets.state.' || state AS name, count(*) AS value FROM tickets GROUP BY state
+            UNION ALL SELECT 'tickets.all', count(*) FROM tickets
+            UNION ALL SELECT 'tickets.bad_review.open', count(*) FROM tickets
+                WHERE kind = 'bad_review' AND state <> 'closed'
+            UNION ALL SELECT 'department.' || department_id || '.in_hand', count(*) FROM dispatches
+                WHERE is_current AND answered_at IS NULL AND ended_at IS NULL GROUP BY department_id
+            UNION ALL SELECT 'department.' || department_id || '.unsigned', count(*) FROM dispatches
+                WHERE is_current AND signed_at IS NULL AND ended_at IS NULL GROUP BY department_id
+            UNION ALL SELECT CASE WHEN done_at IS NULL THEN 'callbacks.waiting' ELSE 'callbacks.done' END, count(*)
+                FROM callbacks GROUP BY 1
+        )
+        SELECT coalesce(s.name, c.name) || '：' || coalesce(s.value, 0) || ' / ' || coalesce(c.value, 0)
+        FROM stored s FULL JOIN counted c USING (name)
+        WHERE coalesce(s.value, 0) <> coalesce(c.value, 0) ORDER BY 1
+        """,
+    ),
+    _Rule(
+        name="every_ticket_can_be_found",
+        words="每张工单都应有检索词",
+        sql="""
+        SELECT t.number FROM tickets t WHERE NOT EXISTS (
+            SELECT 1 FROM ticket_search s WHERE s.ticket_id = t.id
+        ) ORDER BY t.id
+        """,
+    ),
+)
+
+
+def rules() -> tuple[tuple[str, str], ...]:
+    """Return the name and the words of every invariant that `audit` recomputes."""
+    return tuple((rule.name, rule.words) for rule in _RULES)
+
+
+def audit(session: Session, *, now: datetime) -> Sequence[Finding]:
+    """Return every invariant that does not close; nothing means that all do.
+
+    All queries of one call read the same snapshot, so a running system does not look broken between two of them.
+    """
+    session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    given = {
+        "moves": legal_moves(),
+        "most_tries": MOST_TRIES,
+        "delivered_by": now - DELIVERY_MAY_TAKE,
+    }
+    findings = []
+    for rule in _RULES:
+        used = {name: value for name, value in given.items() if f":{name}" in rule.sql}
+        rows = session.execute(text(f"SELECT * FROM ({rule.sql}) AS found LIMIT {_SHOWN}"), used)
+        offenders = tuple(str(row[0]) for row in rows)
+        if offenders:
+            findings.append(Finding(rule=rule.name, words=rule.words, offenders=offenders))
+    return findings
+
+
+def legal_moves() -> list[str]:
+    """Return every `act|from|to` that the map allows."""
+    return [
+        f"{act.value}|{source.value}|{(move.target or source).value}"
+        for act, move in MOVES.items()
+        for source in State
+        if source in move.sources and act is not Act.REGISTER
+    ]

@@ -1,0 +1,245 @@
+"""News reaches the upper floors at least once and has its effect once, with Redis away, workers dead or doubled."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import rq
+from rq.serializers import JSONSerializer
+from sqlalchemy import func, select
+
+from classifier.suggest import Suggester
+from hotline import worker
+from hotline.core import outbox
+from hotline.core.errors import Unavailable
+from hotline.core.outbox import OutboxRow, ReactionDone
+from hotline.core.permissions import SYSTEM
+from hotline.core.queues import QueueName
+from hotline.runtime.broker import PrivateBroker
+from hotline.telephony.actions import queue_text, send_waiting
+from hotline.telephony.models import MessageState, TextMessage
+from hotline.telephony.recorder import Recorder
+from hotline.wiring import Installation
+from routing.models import Suggestion
+from tests.makers import register_ticket
+
+
+@pytest.fixture
+def tools(tools: Installation) -> Installation:
+    """An installation whose model abstains, so that these tests are about the delivery only."""
+    tools._suggester = Suggester.without_model("测试中不加载模型。")
+    return tools
+
+
+def suggestions(tools: Installation) -> int:
+    with tools.db.read() as session:
+        return session.scalar(select(func.count()).select_from(Suggestion)) or 0
+
+
+def undelivered(tools: Installation) -> int:
+    with tools.db.read() as session:
+        return outbox.waiting(session)
+
+
+def test_a_registered_ticket_is_announced_and_its_reaction_has_its_effect_once(
+    tools: Installation, now: datetime
+) -> None:
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+    with tools.db.begin() as session:
+        ids = [row.id for row in outbox.take(session, now=now, limit=10)]
+    assert len(ids) == 1
+    assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=ids, now=lambda: now) == 1
+    assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=ids, now=lambda: now) == 0
+    assert (suggestions(tools), undelivered(tools)) == (1, 0)
+
+
+def test_what_is_rolled_back_was_never_announced(tools: Installation, now: datetime) -> None:
+    class Changed(Exception):
+        pass
+
+    def register_and_change_ones_mind() -> None:
+        with tools.db.begin() as session:
+            register_ticket(session, now=now)
+            raise Changed
+
+    with pytest.raises(Changed):
+        register_and_change_ones_mind()
+    assert undelivered(tools) == 0
+
+
+def test_two_workers_with_the_same_row_make_one_effect(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        for _ in range(5):
+            register_ticket(session, now=now)
+    with tools.db.begin() as session:
+        ids = [row.id for row in outbox.take(session, now=now, limit=10)]
+    start = threading.Barrier(2)
+
+    def work() -> None:
+        start.wait(10)
+        worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=ids, now=lambda: now)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert suggestions(tools) == 5
+    with tools.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(ReactionDone)) == 5
+    assert undelivered(tools) == 0
+
+
+def test_a_reaction_that_fails_keeps_its_error_and_is_tried_again(
+    tools: Installation, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+    with tools.db.begin() as session:
+        ids = [row.id for row in outbox.take(session, now=now, limit=10)]
+    broken = Suggester.without_model("x")
+    broken.suggest = None  # type: ignore[method-assign,assignment] # a model that breaks when it is asked
+    whole = tools.suggester
+    tools._suggester = broken
+    assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=ids, now=lambda: now) == 0
+    with tools.db.read() as session:
+        assert "TypeError" in session.scalars(select(OutboxRow.last_error)).one()
+    tools._suggester = whole
+    later = now + outbox.GIVE_UP_ON_RELAY + timedelta(seconds=1)
+    with tools.db.begin() as session:
+        assert [row.id for row in outbox.take(session, now=later, limit=10)] == ids
+    assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=ids, now=lambda: later) == 1
+    assert undelivered(tools) == 0
+
+
+def test_tickets_are_taken_while_redis_is_away_and_delivered_when_it_is_back(
+    tools: Installation, tmp_path: Path, now: datetime
+) -> None:
+    broker = PrivateBroker(tmp_path / "broker")
+    url = broker.start()
+    connection = worker.connect(url)
+    broker.stop()
+    with tools.db.begin() as session:
+        for _ in range(3):
+            register_ticket(session, now=now)
+    with pytest.raises(Unavailable):
+        worker.relay_once(tools, connection, now=now)
+    assert undelivered(tools) == 3
+    broker = PrivateBroker(tmp_path / "broker")
+    connection = worker.connect(broker.start())
+    try:
+        assert worker.relay_once(tools, connection, now=now) == 3
+        queue = rq.Queue(QueueName.CLASSIFIER, connection=connection, serializer=JSONSerializer)
+        (job,) = queue.jobs
+        assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=job.args[1], now=lambda: now) == 3
+    finally:
+        connection.close()
+        broker.stop()
+    assert (suggestions(tools), undelivered(tools)) == (3, 0)
+
+
+def test_a_job_that_redis_lost_is_handed_over_again(tools: Installation, redis_url: str, now: datetime) -> None:
+    connection = worker.connect(redis_url)
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+    assert worker.relay_once(tools, connection, now=now) == 1
+    connection.flushall()
+    assert worker.relay_once(tools, connection, now=now + timedelta(seconds=10)) == 0
+    assert worker.relay_once(tools, connection, now=now + outbox.GIVE_UP_ON_RELAY + timedelta(seconds=1)) == 1
+    connection.flushall()
+    connection.close()
+
+
+def test_a_real_worker_makes_the_effect_in_the_background(
+    tools: Installation, redis_url: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = worker.connect(redis_url)
+    monkeypatch.setattr(worker, "installation", lambda: tools)
+    with tools.db.begin() as session:
+        for _ in range(3):
+            register_ticket(session, now=now)
+    worker.relay_once(tools, connection, now=now)
+    rq.SimpleWorker([QueueName.CLASSIFIER.value], connection=connection, serializer=JSONSerializer).work(
+        burst=True, logging_level="WARNING"
+    )
+    connection.flushall()
+    connection.close()
+    assert (suggestions(tools), undelivered(tools)) == (3, 0)
+
+
+def test_periodic_jobs_are_enqueued_when_their_time_has_come_and_not_before(
+    tools: Installation, redis_url: str, now: datetime
+) -> None:
+    connection = worker.connect(redis_url)
+    first = worker.enqueue_due(tools, connection, now=now)
+    assert "fold_counters" in first
+    assert worker.enqueue_due(tools, connection, now=now + timedelta(seconds=1)) == []
+    assert "fold_counters" in worker.enqueue_due(tools, connection, now=now + timedelta(seconds=6))
+    connection.flushall()
+    connection.close()
+
+
+def test_folding_counters_twice_changes_nothing(tools: Installation, now: datetime) -> None:
+    from hotline.tickets.queries import counters
+
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+    for _ in range(2):
+        worker.run_periodic_with(tools, name="fold_counters", now=lambda: now)
+        with tools.db.read() as session:
+            assert counters(session, ["tickets.all"]) == {"tickets.all": 1}
+
+
+def test_a_message_is_sent_once_per_key_and_never_again_after_a_crash(tools: Installation, now: datetime) -> None:
+    recorder = Recorder(tools.settings.home / "recorder")
+    for _ in range(2):
+        with tools.db.begin() as session:
+            queue_text(session, key="k-1", purpose="test", to="13900001234", body="编号 1", by=SYSTEM, now=now)
+    assert send_waiting(tools.db.begin, recorder, now=now) == 1
+    assert send_waiting(tools.db.begin, recorder, now=now) == 0
+    assert [line["body"] for line in recorder.said()] == ["编号 1"]
+
+    class Dies:
+        def send(self, *, to: str, body: str, key: str) -> str:  # noqa: ARG002 - the port's form
+            raise KeyboardInterrupt
+
+    with tools.db.begin() as session:
+        queue_text(session, key="k-2", purpose="test", to="13900001234", body="编号 2", by=SYSTEM, now=now)
+    with pytest.raises(KeyboardInterrupt):
+        send_waiting(tools.db.begin, Dies(), now=now)
+    assert send_waiting(tools.db.begin, recorder, now=now) == 0
+    with tools.db.read() as session:
+        states = {row.key: row.state for row in session.execute(select(TextMessage.key, TextMessage.state))}
+    assert states == {"k-1": MessageState.SENT, "k-2": MessageState.SENDING}
+
+
+def test_a_carrier_that_refuses_is_not_asked_again(tools: Installation, now: datetime) -> None:
+    recorder = Recorder(tools.settings.home / "recorder")
+    with tools.db.begin() as session:
+        queue_text(session, key="k-1", purpose="test", to="13900000000", body="x", by=SYSTEM, now=now)
+    assert send_waiting(tools.db.begin, recorder, now=now) == 0
+    with tools.db.read() as session:
+        assert session.scalars(select(TextMessage.state)).one() is MessageState.FAILED
+
+
+def test_an_unanswering_queue_does_not_stop_the_scheduler(tools: Installation, now: datetime) -> None:
+    broken = Installation(
+        settings=replace(tools.settings, redis_url="redis://127.0.0.1:1/0"), keyring=tools.keyring, db=tools.db
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.schedule, args=(broken,), kwargs={"stop": stop})
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+    thread.start()
+    thread.join(0.5)
+    alive = thread.is_alive()
+    stop.set()
+    thread.join(10)
+    assert alive
+    assert not thread.is_alive()
+    assert undelivered(tools) == 1
