@@ -104,15 +104,16 @@ def _run(settings: Settings, steps: Steps, *, listen: str, workers: int, demo: b
         environment["REDIS_URL"] = _broker(settings, steps, servers, supervisor)
         if settings.database_url or not is_prepared(settings.home, environment["DATABASE_URL"], demo=demo):
             _prepare_in_child(environment, demo=demo)
-        with steps.step("启动网站与后台作业"):
+        with steps.step("启动网站"):
             web = web_command(settings, listen=listen, workers=WEB_WORKERS, threads=WEB_THREADS)
             child = supervisor.start(Service(name="web", command=web, environment=environment))
-            for number in range(1, workers + 1):
-                name = "worker" if workers == 1 else f"worker-{number}"
-                supervisor.start(Service(name=name, command=_hotline("worker"), environment=environment))
-            scheduler = Service(name="scheduler", command=_hotline("scheduler"), environment=environment)
-            supervisor.start(scheduler)
             _wait_for_web(child, settings, listen=listen)
+        # Only now, so that the web has the processors for itself while people wait for it; nothing is lost
+        # meanwhile, because what is to be done stands in the database.
+        for number in range(1, workers + 1):
+            name = "worker" if workers == 1 else f"worker-{number}"
+            supervisor.start(Service(name=name, command=_hotline("worker"), environment=environment))
+        supervisor.start(Service(name="scheduler", command=_hotline("scheduler"), environment=environment))
         _welcome(steps.console, settings, listen=listen)
         with _farewell(steps):
             supervisor.watch()
@@ -244,7 +245,7 @@ def prepare(*, demo: bool) -> None:
     ensure_keys(settings)
     _train(settings, steps)
     if demo:
-        _load_demonstration(settings, steps)
+        load_demonstration(settings, steps)
 
     note_prepared(settings, demo=demo)
 
@@ -298,28 +299,34 @@ def is_prepared(home: Path, database_url: str, *, demo: bool) -> bool:
 
 
 def _train(settings: Settings, steps: Steps) -> None:
-    """Train the default model unless there is one; without the classifier the system still works by hand."""
-    try:
-        from classifier.store import ensure_default_model
-    except ModuleNotFoundError as error:
-        if error.name != "classifier.store":
-            raise
-        steps.note("分类模型尚未随本版本提供：工单由派单员人工选择承办单位。")
-        return
-    with steps.step("检查分类模型"):
+    """Train the default model unless it is there."""
+    from classifier.store import ensure_default_model
+
+    with steps.step("检查分类模型（首次需训练，不到一分钟）"):
         ensure_default_model(settings.home)
 
 
-def _load_demonstration(settings: Settings, steps: Steps) -> None:
-    try:
-        from hotline.demo.load import load_if_empty
-    except ModuleNotFoundError as error:
-        if error.name != "hotline.demo.load":
-            raise
-        steps.note("演示城市尚未随本版本提供。")
-        return
-    with steps.step("检查演示城市"):
-        load_if_empty(settings, password=demonstration_password(settings.home))
+def load_demonstration(settings: Settings, steps: Steps) -> None:
+    """Load the demonstration city into an empty installation, with a bar while it lasts."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from hotline.demo.load import load_if_empty
+
+    new = not (settings.home / DEMO_PASSWORD).exists()
+    password = demonstration_password(settings.home)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=steps.console, transient=True) as bar:
+        task = bar.add_task("载入演示城市", total=None, visible=False)
+
+        def moved(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        loaded = load_if_empty(settings, password=password, progress=moved)
+    if loaded:
+        steps.note("数据库是空的，已载入演示城市“望川市”；正式使用请以 --no-demo 启动。")
+    elif new:
+        # The accounts that are there are somebody else's; a password that opens none of them must not be shown.
+        (settings.home / DEMO_PASSWORD).unlink()
 
 
 def demonstration_password(home: Path) -> str:

@@ -13,11 +13,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hotline.cli import COMMANDS, SECRETS, read_secret_files
-from hotline.cli.running import demonstration_accounts, demonstration_password
-from hotline.core.errors import Invalid
+from hotline.cli.running import (
+    DEMO_PASSWORD,
+    Steps,
+    demonstration_accounts,
+    demonstration_password,
+    ensure_keys,
+    load_demonstration,
+)
+from hotline.core.errors import Invalid, Unavailable
 from hotline.core.permissions import Role
+from hotline.core.settings import Settings
 
 pytestmark = pytest.mark.enable_socket
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,6 +140,32 @@ def test_the_password_of_the_demonstration_is_made_once_and_kept_from_others(tmp
     other = tmp_path / "other"
     other.mkdir()
     assert demonstration_password(other) != first
+
+
+def test_a_city_is_loaded_into_an_empty_database_only_and_lost_keys_are_not_replaced(
+    database_url: str, tmp_path: Path
+) -> None:
+    first, second = (
+        Settings.from_environment({"HOTLINE_HOME": str(tmp_path / name), "DATABASE_URL": database_url})
+        for name in ("first", "second")
+    )
+    steps = Steps(Console(quiet=True))
+    first.home.mkdir()
+    ensure_keys(first)
+    before = {path.name: path.read_bytes() for path in first.keys.iterdir()}
+    assert before
+    load_demonstration(first, steps)
+    assert (first.home / DEMO_PASSWORD).exists()
+    ensure_keys(first)
+    assert {path.name: path.read_bytes() for path in first.keys.iterdir()} == before
+
+    # Another home on the same database: its keys would open nothing, and its password no account.
+    second.home.mkdir()
+    with pytest.raises(Unavailable, match="密钥目录"):
+        ensure_keys(second)
+    shutil.copytree(first.keys, second.keys)
+    load_demonstration(second, steps)
+    assert not (second.home / DEMO_PASSWORD).exists()
 
 
 def bootstrap(script: Path, **environment: str) -> subprocess.CompletedProcess[str]:
