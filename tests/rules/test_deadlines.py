@@ -438,6 +438,7 @@ CARDS = [
     pytest.param("shandong", "2026-03-06T10:00", [], "2026-03-12 18:00", "2026-03-16 09:00", id="red on the Monday after a Friday"),
     pytest.param("shandong", "2026-03-02T10:00", [stop("2026-03-06T09:00/2026-03-06T18:00")], "2026-03-09 18:00", "2026-03-11 09:00", id="a day of pause is not the day before due"),
     pytest.param("shandong", "2026-03-02T10:00", [stop("2026-03-09T09:00/2026-03-11T18:00")], "2026-03-06 18:00", "2026-03-13 09:00", id="one day was left before the pause began"),
+    pytest.param("shandong", "2026-03-02T10:00", [stop("2026-03-06T18:00/2026-03-09T09:00")], "2026-03-06 18:00", "2026-03-10 09:00", id="a pause that begins with the card does not move it"),
     pytest.param("shandong", "2026-03-02T10:00", [Extension(at("2026-03-05T10:00"), 5)], "2026-03-13 18:00", "2026-03-17 09:00", id="an extension moves both cards"),
     pytest.param("qinglong", "2026-03-02T10:00", [], "2026-03-11 23:59", "2026-03-13 09:00", id="a calendar-day limit has cards by working days"),
     pytest.param("qinglong", "2026-03-05T10:00", [], "2026-03-12 23:59", "2026-03-16 09:00", id="due on Sunday: Friday is the one working day left"),
@@ -799,6 +800,18 @@ def test_pauses_outside_the_clocks_time_are_not_told() -> None:
     early, late = stop("2026-02-24T09:00/2026-02-25T09:00"), stop("2026-03-10T09:00/2026-03-11T09:00")
     clock = one(clocks("shandong", "2026-03-02T10:00", early, late))
     assert told(clock, StepCode.SUSPENDED) == []
+
+
+def test_pauses_that_touch_are_told_as_one() -> None:
+    found = clocks(
+        "default",
+        "2026-03-02T10:00",
+        stop("2026-03-03T09:00/2026-03-03T18:00"),
+        stop("2026-03-03T18:00/2026-03-04T18:00"),
+    )
+    assert told(one(found), StepCode.SUSPENDED) == [
+        "暂停 2 个工作日（2026-03-03（周二）09:00至2026-03-04（周三）18:00），不计入"
+    ]
 
 
 def test_merged_pauses_tell_all_their_reasons_once() -> None:
