@@ -15,6 +15,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 
+from classifier.store import ensure_default_model
+from classifier.suggest import Suggester
 from hotline.core.db import Database
 from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
@@ -99,9 +101,23 @@ def session(shared_db: Database) -> Iterator[Session]:
 
 @pytest.fixture
 def tools(db: Database, tmp_path: Path) -> Installation:
-    """An installation of this test's own: database, keys, folder; no queue server unless the test asks."""
+    """An installation of this test's own: database, keys, folder; no queue server and no model unless asked for."""
     settings = Settings.from_environment({"HOTLINE_HOME": str(tmp_path / "home")})
-    return Installation(settings=settings, keyring=db.keyring, db=db)
+    without = Suggester.without_model("测试中没有加载分类模型。")
+    return Installation(settings=settings, keyring=db.keyring, db=db, _suggester=without)
+
+
+@pytest.fixture(scope="session")
+def suggester(tmp_path_factory: pytest.TempPathFactory) -> Suggester:
+    """Train the default model once for the whole run."""
+    return Suggester.load(ensure_default_model(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture
+def with_model(tools: Installation, suggester: Suggester) -> Installation:
+    """Give this test's installation the default model."""
+    tools._suggester = suggester
+    return tools
 
 
 @pytest.fixture
