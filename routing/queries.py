@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import String, and_, cast, func, literal, or_, select, true
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    String,
+    and_,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement, Select
@@ -19,10 +33,10 @@ from hotline.core.errors import Invalid, NotFound
 from hotline.core.permissions import Actor, Permission
 from hotline.core.text import quoted, search_words
 from hotline.people.models import User
-from hotline.tickets.models import Category, Ticket, TicketSearch
+from hotline.tickets.models import Category, Region, Ticket, TicketSearch
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
-from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Membership, Suggestion
+from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Ending, Membership, Suggestion
 
 MOST_ROWS: Final = 100
 _ONE_DAY: Final = timedelta(days=1)
@@ -454,3 +468,298 @@ def _parse_cursor(cursor: str, *, by_due: bool) -> tuple[bool, tuple[datetime | 
         return direction == "p", (moment, int(row_id))
     except (ValueError, binascii.Error, UnicodeDecodeError) as error:
         raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error
+
+
+#: The dispatcher's order: the most urgent first. A literal, so that a partial index of the same words can serve it.
+_RANK: Final = literal_column("CASE tickets.urgency WHEN '特急' THEN 0 WHEN '紧急' THEN 1 ELSE 2 END", Integer)
+_WAITING: Final = literal_column("tickets.state = 'registered'", Boolean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingTicket:
+    """A registered ticket at the dispatcher's desk, with the newest thing that the model said of it."""
+
+    id: int
+    number: str
+    version: int
+    kind: Kind
+    channel: Channel
+    request_type: RequestType
+    urgency: Urgency
+    title: str
+    content: str
+    place: str
+    category: str
+    region_id: int | None
+    region: str
+    region_code: str
+    registered_at: datetime
+    repeats: int
+    confidential: bool
+    flags: tuple[str, ...]
+    #: How often a department has sent it back, and which one did so last.
+    returned: int
+    returned_by: str
+    suggestion: Suggestion | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingPage:
+    """One page of the dispatcher's queue and how to turn it."""
+
+    rows: Sequence[WaitingTicket]
+    next_cursor: str = ""
+    previous_cursor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutomaticRow:
+    """One ticket that went out by itself."""
+
+    dispatch_id: int
+    number: str
+    title: str
+    state: State
+    urgency: Urgency
+    category: str
+    department: str
+    reason: str
+    sent_at: datetime
+    due_at: datetime
+    ending: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutomaticPage:
+    """One page of what went out by itself."""
+
+    rows: Sequence[AutomaticRow]
+    next_cursor: str = ""
+    previous_cursor: str = ""
+
+
+def dispatch_queue(
+    session: Session,
+    actor: Actor,
+    *,
+    category_id: int | None = None,
+    urgency: Urgency | None = None,
+    cursor: str = "",
+    limit: int = 20,
+) -> WaitingPage:
+    """Return what waits for a dispatcher, the most urgent first and then the oldest, by keyset in both directions.
+
+    Raises `Invalid` for a cursor that is not one of ours.
+    """
+    limit = min(limit, MOST_ROWS)
+    backwards, key = _parse_pair(cursor)
+    query = _waiting(actor)
+    if category_id is not None:
+        query = query.where(Ticket.category_id.in_(_below(category_id)))
+    if urgency is not None:
+        query = query.where(Ticket.urgency == urgency)
+    if key is not None:
+        here, there = tuple_(_RANK, Ticket.id), tuple_(literal(key[0], BigInteger), literal(key[1], BigInteger))
+        query = query.where(here < there if backwards else here > there)
+    order = (_RANK.desc(), Ticket.id.desc()) if backwards else (_RANK.asc(), Ticket.id.asc())
+    found = [_waiting_row(row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+    rows, next_cursor, previous_cursor = _turned(
+        found, limit, backwards=backwards, started=key is not None, name=lambda row: f"{_rank(row.urgency)}|{row.id}"
+    )
+    return WaitingPage(rows=rows, next_cursor=next_cursor, previous_cursor=previous_cursor)
+
+
+def waiting_tickets(session: Session, actor: Actor, ids: Iterable[int]) -> dict[int, WaitingTicket]:
+    """Return those of these tickets that still wait for a dispatcher."""
+    query = _waiting(actor).where(Ticket.id.in_(list(ids))).order_by(_RANK, Ticket.id)
+    return {row.id: row for row in map(_waiting_row, session.execute(query))}
+
+
+def automatic_since(
+    session: Session, actor: Actor, *, since: datetime, cursor: str = "", limit: int = 30
+) -> AutomaticPage:
+    """Return what went out by itself since then, the newest first, by keyset in both directions."""
+    limit = min(limit, MOST_ROWS)
+    backwards, key = _parse_pair(cursor)
+    query: Any = (
+        select(Dispatch, Ticket, Category.path, Department.name)
+        .join(Ticket, Ticket.id == Dispatch.ticket_id)
+        .join(Department, Department.id == Dispatch.department_id)
+        .join(Category, Category.id == Ticket.category_id, isouter=True)
+        .where(literal_column("dispatches.automatic", Boolean), Dispatch.sent_at >= since, visible_to(actor))
+    )
+    if key is not None:
+        here = tuple_(Dispatch.sent_at, Dispatch.id)
+        there = tuple_(literal(_EPOCH + timedelta(microseconds=key[0])), literal(key[1], BigInteger))
+        query = query.where(here > there if backwards else here < there)
+    order = (Dispatch.sent_at.asc(), Dispatch.id.asc()) if backwards else (Dispatch.sent_at.desc(), Dispatch.id.desc())
+    found = [
+        AutomaticRow(
+            dispatch_id=row.id,
+            number=ticket.number,
+            title=ticket.title,
+            state=ticket.state,
+            urgency=ticket.urgency,
+            category=category or "",
+            department=department,
+            reason=row.reason,
+            sent_at=row.sent_at,
+            due_at=row.due_at,
+            ending=row.ending.value if row.ending else "",
+        )
+        for row, ticket, category, department in session.execute(query.order_by(*order).limit(limit + 1))
+    ]
+    rows, next_cursor, previous_cursor = _turned(
+        found,
+        limit,
+        backwards=backwards,
+        started=key is not None,
+        name=lambda row: f"{(row.sent_at - _EPOCH) // timedelta(microseconds=1)}|{row.dispatch_id}",
+    )
+    return AutomaticPage(rows=rows, next_cursor=next_cursor, previous_cursor=previous_cursor)
+
+
+def went_to(session: Session, ticket_ids: Iterable[int]) -> dict[int, str]:
+    """Return, for each ticket that is or was out, the name of the department that held it last."""
+    rows = session.execute(
+        select(Dispatch.ticket_id, Department.name)
+        .join(Department, Department.id == Dispatch.department_id)
+        .where(Dispatch.ticket_id.in_(list(ticket_ids)))
+        .order_by(Dispatch.id)
+    )
+    return dict(row._tuple() for row in rows)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Bigger than any id, and than the microseconds of any year that we shall see.
+_MOST_KEY: Final = 2**53
+_R = TypeVar("_R")
+
+
+def _waiting(actor: Actor) -> Any:  # noqa: ANN401 - a select of seven columns has no readable type
+    newest = (
+        select(func.max(Suggestion.id)).where(Suggestion.ticket_id == Ticket.id).correlate(Ticket).scalar_subquery()
+    )
+    held = aliased(Dispatch, name="held_before")
+    holder = aliased(Department, name="holder_before")
+    returned = (
+        select(func.count())
+        .where(held.ticket_id == Ticket.id, held.ending == Ending.SENT_BACK)
+        .correlate(Ticket)
+        .scalar_subquery()
+    )
+    returned_by = (
+        select(holder.short_name)
+        .join(held, held.department_id == holder.id)
+        .where(held.ticket_id == Ticket.id, held.ending == Ending.SENT_BACK)
+        .order_by(held.id.desc())
+        .limit(1)
+        .correlate(Ticket)
+        .scalar_subquery()
+    )
+    return (
+        select(Ticket, Category.path, Region.path, Region.code, Suggestion, returned, returned_by)
+        .join(Category, Category.id == Ticket.category_id, isouter=True)
+        .join(Region, Region.id == Ticket.region_id, isouter=True)
+        .join(Suggestion, Suggestion.id == newest, isouter=True)
+        .where(_WAITING, visible_to(actor))
+    )
+
+
+def _waiting_row(row: Any) -> WaitingTicket:  # noqa: ANN401 - the columns of the select above
+    ticket, category, region, region_code, suggestion, returned, returned_by = row
+    return WaitingTicket(
+        id=ticket.id,
+        number=ticket.number,
+        version=ticket.version,
+        kind=ticket.kind,
+        channel=ticket.channel,
+        request_type=ticket.request_type,
+        urgency=ticket.urgency,
+        title=ticket.title,
+        content=ticket.content,
+        place=ticket.place,
+        category=category or "",
+        region_id=ticket.region_id,
+        region=region or "",
+        region_code=region_code or "",
+        registered_at=ticket.registered_at,
+        repeats=ticket.repeats,
+        confidential=ticket.confidential,
+        flags=tuple(ticket.flags),
+        returned=returned,
+        returned_by=returned_by or "",
+        suggestion=suggestion,
+    )
+
+
+def _rank(urgency: Urgency) -> int:
+    return list(Urgency).index(urgency)
+
+
+def _turned(
+    found: list[_R], limit: int, *, backwards: bool, started: bool, name: Callable[[_R], str]
+) -> tuple[list[_R], str, str]:
+    """Return the rows of the page in order, and the cursors of the next and the previous page (or empty)."""
+    more, rows = len(found) > limit, found[:limit]
+    if backwards:
+        rows.reverse()
+    if not rows:
+        return [], "", ""
+    has_next, has_previous = (True, more) if backwards else (more, started)
+    return (
+        rows,
+        _pair_cursor("n", name(rows[-1])) if has_next else "",
+        _pair_cursor("p", name(rows[0])) if has_previous else "",
+    )
+
+
+def _pair_cursor(direction: str, pair: str) -> str:
+    return base64.urlsafe_b64encode(f"{direction}|{pair}".encode()).decode().rstrip("=")
+
+
+def _parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:
+    if not cursor:
+        return False, None
+    try:
+        direction, one, other = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        pair = int(one), int(other)
+        if direction not in {"n", "p"} or not all(0 <= number < _MOST_KEY for number in pair):
+            raise ValueError(direction)  # noqa: TRY301 - one answer to every broken cursor
+    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
+        raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error
+    return direction == "p", pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """How much a department has overdue and due before the local day ends."""
+
+    overdue: int
+    today: int
+
+
+def of_caller(session: Session, actor: Actor, fingerprint: bytes, *, now: datetime, limit: int = 30) -> list[TicketRow]:
+    """Return the newest tickets of one caller that a person may see, found by the fingerprint of the number."""
+    query = _filtered(actor, ListFilter(), now=now).where(Ticket.phone_index == fingerprint)
+    return [_row(*row) for row in session.execute(query.order_by(Ticket.id.desc()).limit(min(limit, MOST_ROWS)))]
+
+
+def due_by_department(session: Session, *, now: datetime) -> dict[int, Due]:
+    """Return, by department, what it holds overdue and what is due today; reads the index of the desks only."""
+    tonight = end_of_day(now)
+    rows = session.execute(
+        select(
+            Dispatch.department_id,
+            func.count().filter(Dispatch.due_at < now),
+            func.count().filter(Dispatch.due_at >= now),
+        )
+        .where(
+            Dispatch.is_current,
+            Dispatch.answered_at.is_(None),
+            Dispatch.ended_at.is_(None),
+            Dispatch.due_at < tonight,
+        )
+        .group_by(Dispatch.department_id)
+    )
+    return {department_id: Due(overdue=overdue, today=today) for department_id, overdue, today in rows}

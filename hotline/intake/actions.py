@@ -72,9 +72,28 @@ def register(
     return registered
 
 
-def repeat(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> Ticket:
-    """Add a caller's repeated call to his open ticket instead of opening another (domain.md 1.7 a)."""
+def repeat(
+    session: Session,
+    *,
+    ticket_id: int,
+    words: str,
+    scope: str = "",
+    key: str = "",
+    by: Actor,
+    now: datetime,
+) -> Ticket:
+    """Add a caller's repeated call to his open ticket instead of opening another (domain.md 1.7 a).
+
+    With a key, the second time counts nothing. Raises `Conflict` when the key was used for something else.
+    """
     require(by, Permission.TICKET_REGISTER)
+    if key:
+        fingerprint = keyring_of(session).index(f"repeat:{ticket_id}:{words}")
+        if not _claimed(session, scope=scope, key=key, fingerprint=fingerprint, ticket_id=ticket_id, now=now):
+            known = session.get(Submission, (scope, key))
+            if known is None or known.fingerprint != fingerprint:
+                raise Conflict("这一页已经提交过一次，请核对后另行登记。")
+            return session.get_one(Ticket, ticket_id)
     return tickets.count_repeat(session, ticket_id=ticket_id, words=words, by=by, now=now)
 
 
@@ -86,13 +105,7 @@ def forget_keys(session: Session, *, now: datetime) -> int:
 def _claim_key(session: Session, concern: rules.Concern, *, scope: str, key: str, now: datetime) -> Registered | None:
     keyring = keyring_of(session)
     fingerprint = keyring.index("submission:" + json.dumps(asdict(concern), ensure_ascii=False, default=str))
-    claimed = session.execute(
-        insert(Submission)
-        .values(scope=scope, key=key, fingerprint=fingerprint, answer_sealed=b"", at=now)
-        .on_conflict_do_nothing()
-        .returning(Submission.key)
-    ).first()
-    if claimed is not None:
+    if _claimed(session, scope=scope, key=key, fingerprint=fingerprint, ticket_id=None, now=now):
         return None
     known = session.get(Submission, (scope, key))
     if known is None or known.ticket_id is None:
@@ -107,6 +120,19 @@ def _claim_key(session: Session, concern: rules.Concern, *, scope: str, key: str
         again=True,
         repeat=bool(answer.get("repeat")),
     )
+
+
+def _claimed(
+    session: Session, *, scope: str, key: str, fingerprint: bytes, ticket_id: int | None, now: datetime
+) -> bool:
+    """Write the key down; false when it was there before. A second transaction waits here for the first."""
+    row = session.execute(
+        insert(Submission)
+        .values(scope=scope, key=key, fingerprint=fingerprint, ticket_id=ticket_id, answer_sealed=b"", at=now)
+        .on_conflict_do_nothing()
+        .returning(Submission.key)
+    ).first()
+    return row is not None
 
 
 def _same_open_matter(session: Session, new: NewTicket) -> Ticket | None:

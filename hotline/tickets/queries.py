@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import String, cast, func, literal, select, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY
@@ -283,3 +283,80 @@ def category_by_code(session: Session, code: str) -> Category | None:
 def region_by_code(session: Session, code: str) -> Region | None:
     """Return the region with this code."""
     return session.scalars(select(Region).where(Region.code == code)).first()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Somebody who has called from a number before; the name is masked, the ticket is where it stands in full."""
+
+    name_masked: str
+    number: str
+
+
+def callers_on(session: Session, phone: str, *, limit: int = 20) -> Sequence[Caller]:
+    """Return the different people who left their names with this number, the latest first.
+
+    Names are told apart in full and returned masked: 王小明 and 王小红 are two people, both shown as 王**.
+    """
+    keyring = keyring_of(session)
+    rows = session.execute(
+        select(Ticket.number, Ticket.name_masked, Ticket.personal_sealed)
+        .where(Ticket.phone_index == keyring.index(f"phone:{phone}"), Ticket.name_masked != "")
+        .order_by(Ticket.id.desc())
+        .limit(limit)
+    )
+    found: dict[str, Caller] = {}
+    for number, masked, sealed in rows:
+        found.setdefault(keyring.open(sealed).get("name", masked), Caller(name_masked=masked, number=number))
+    return list(found.values())
+
+
+def leads_of(session: Session, codes: Iterable[str]) -> dict[str, str]:
+    """Return, for each of these category codes, the code of its usual lead department."""
+    rows = session.execute(select(Category.code, Category.lead).where(Category.code.in_(list(codes))))
+    return dict(row._tuple() for row in rows)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+#: How far back the journal is read when one asks how often a person did something lately: lines, not hours, so that
+#: the question costs the same in every city. At ten lines a second it still covers more than five hours.
+_LATELY: Final = 200_000
+
+
+def phone_fingerprint(session: Session, phone: str) -> bytes:
+    """Return the keyed fingerprint under which a normalised number is found again."""
+    return keyring_of(session).index(f"phone:{phone}")
+
+
+def done_lately(session: Session, *, user_id: int, act: Act, since: datetime) -> int:
+    """Return how often a person has done an act since a moment, within the newest lines of the journal."""
+    newest = select(func.coalesce(func.max(JournalEntry.id), 0)).scalar_subquery()
+    return int(
+        session.scalar(
+            select(func.count()).where(
+                JournalEntry.id > newest - _LATELY,
+                JournalEntry.by_id == user_id,
+                JournalEntry.act == act,
+                JournalEntry.at > since,
+            )
+        )
+        or 0
+    )
+
+
+def redacted_fields(session: Session, ticket: Ticket) -> frozenset[str]:
+    """Return which of title and content stand here redacted, the original sealed; nothing of it is told."""
+    return frozenset(keyring_of(session).open(ticket.personal_sealed)) & {"title", "content"}
+
+
+def every_counter(session: Session) -> dict[str, int]:
+    """Return every stored count by name; a few for the house and two for each department."""
+    both = union_all(
+        select(Counter.name, Counter.value), select(CounterDelta.name, CounterDelta.delta.label("value"))
+    ).subquery()
+    rows = session.execute(select(both.c.name, func.sum(both.c.value)).group_by(both.c.name))
+    return {name: int(value) for name, value in rows}
+
+
+def number_of(session: Session, ticket_id: int) -> str:
+    """Return the number of a ticket whose id is known, or an empty text."""
+    return session.scalar(select(Ticket.number).where(Ticket.id == ticket_id)) or ""
