@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 import callbacks.actions
@@ -33,6 +33,7 @@ from hotline.core import clock
 from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.db import Database
 from hotline.core.errors import Conflict
+from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.settings import Settings
 from hotline.demo import data
@@ -81,7 +82,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Places:
+class Places:
     """The ids that the catalogue got, by code; and the names of the service items."""
 
     regions: Mapping[str, int]
@@ -92,7 +93,7 @@ class _Places:
 
 def load_if_empty(settings: Settings, *, password: str, progress: Progress | None = None) -> bool:
     """Load the city unless the installation already has users; tells whether it did."""
-    tools = open_installation(settings, create_keys=True)
+    tools = open_installation(settings)
     try:
         with tools.db.read() as session:
             if not is_empty(session):
@@ -116,12 +117,7 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
         session.execute(text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE"))
         if not is_empty(session):
             raise Conflict("数据库中已有用户，演示城市只能载入空的数据库。")
-        places = _Places(
-            regions=_regions(session, city),
-            departments=_departments(session, city),
-            categories=_categories(session, corpus),
-            service_items={item.code: item.name for item in city.service_items},
-        )
+        places = load_catalogue(session, city, corpus)
         people = _People(session, city, places, password=password, now=now)
         matters = _Matters(corpus)
         lives = sorted(city.tickets, key=lambda ticket: (_born(ticket, now), ticket.key))
@@ -134,6 +130,8 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
                 session.expunge_all()
             if progress:
                 progress(done, len(lives))
+        # The stories are old, the news of them is not: nobody has waited for it until this moment.
+        session.execute(update(OutboxRow).values(created_at=now))
         return Loaded(
             regions=len(places.regions),
             departments=len(places.departments),
@@ -141,6 +139,16 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
             users=people.count,
             tickets=len(lives),
         )
+
+
+def load_catalogue(session: Session, city: City, corpus: Seeds) -> Places:
+    """Write what a city has before anybody works there: regions, departments and the tree of matters."""
+    return Places(
+        regions=_regions(session, city),
+        departments=_departments(session, city),
+        categories=_categories(session, corpus),
+        service_items={item.code: item.name for item in city.service_items},
+    )
 
 
 def _regions(session: Session, city: City) -> dict[str, int]:
@@ -246,7 +254,7 @@ def inner_codes(leaves: Iterable[Leaf]) -> dict[tuple[str, ...], str]:
 class _People:
     """Who acts in the city: the accounts of the file, and one contact for each unit that nobody else answers for."""
 
-    def __init__(self, session: Session, city: City, places: _Places, *, password: str, now: datetime) -> None:
+    def __init__(self, session: Session, city: City, places: Places, *, password: str, now: datetime) -> None:
         """Open all accounts, the day before the oldest ticket came in."""
         self._session, self._password = session, password
         self._since = now - timedelta(hours=data.OLDEST_H + 24)
@@ -340,7 +348,7 @@ class _Life:
     """Walks one ticket through its story."""
 
     def __init__(
-        self, session: Session, story: DemoTicket, people: _People, places: _Places, *, born: datetime, now: datetime
+        self, session: Session, story: DemoTicket, people: _People, places: Places, *, born: datetime, now: datetime
     ) -> None:
         """Take the ticket and the moment it came in; nothing of its life is later than `now`."""
         self.session, self.story, self.people, self.places = session, story, people, places
