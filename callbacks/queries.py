@@ -191,3 +191,10 @@ def _row(  # noqa: PLR0917 - the columns of the select above
         done_at=callback.done_at,
         done_by=doer or "",
     )
+
+
+def ratings_of(session: Session, ticket_id: int) -> Sequence[CitizenRating]:
+    """Return what the citizen himself said, round by round."""
+    return session.scalars(
+        select(CitizenRating).where(CitizenRating.ticket_id == ticket_id).order_by(CitizenRating.id).limit(50)
+    ).all()

@@ -5,19 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from hotline.core import outbox
+from hotline.core.clock import local
 from hotline.core.db import keyring_of
-from hotline.core.errors import Conflict, Invalid, NotFound, StaleTicket
+from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
 from hotline.core.sealing import Personal
-from hotline.core.text import search_words
+from hotline.core.text import clean, clean_line, search_words
 from hotline.people.models import User
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
 from hotline.tickets.models import (
@@ -28,6 +29,7 @@ from hotline.tickets.models import (
     Ticket,
     TicketSearch,
 )
+from hotline.tickets.queries import done_lately
 from hotline.tickets.states import Act, State, check
 from hotline.tickets.vocabulary import NewTicket
 
@@ -44,6 +46,12 @@ AMENDABLE: Final[Mapping[str, str]] = {
     "happened_at": "发生时间",
     "confidential": "是否保密",
 }
+
+
+#: How long each text may be that a person corrects, in characters.
+_LENGTHS: Final[Mapping[str, int]] = {"title": 100, "content": 20_000, "place": 200, "company": 200}
+#: How many citizens one person may look up in an hour (domain.md 7 a).
+MOST_REVEALS_PER_HOUR: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,15 +186,14 @@ def amend(
 ) -> Ticket:
     """Correct facts or classification; the journal keeps before and after of each field.
 
-    Raises `Invalid` for a field that may not be changed, `StaleTicket` when somebody else was first.
+    Raises `Invalid` for a field that may not be changed or a value that cannot stand, `StaleTicket` when somebody
+    else was first. Nothing is written when nothing is different.
     """
-    unknown = [name for name in changes if name not in AMENDABLE]
-    if unknown:
-        raise Invalid(dict.fromkeys(unknown, "此项不可修改。"))
+    cleaned = _checked(changes, now=now)
     ticket = lock(session, ticket_id, version=version)
     changed: dict[str, list[str]] = {}
     keyring = keyring_of(session)
-    for name, value in changes.items():
+    for name, value in cleaned.items():
         before = getattr(ticket, name)
         after = redact(value) if name in {"title", "content", "place"} else value
         if before == after:
@@ -219,11 +226,29 @@ def note(session: Session, *, ticket_id: int, words: str, by: Actor, now: dateti
     return move(session, ticket, Act.NOTE, by=by, now=now, note=redact(words))
 
 
+def may_reveal(ticket: Ticket, by: Actor) -> bool:
+    """Tell whether the actor may see who the citizen is: never a unit, when the citizen asked for that (保密)."""
+    return by.can(Permission.PERSONAL_REVEAL) and (not ticket.confidential or by.can(Permission.TICKET_VIEW_ALL))
+
+
 def reveal(session: Session, *, ticket_id: int, reason: str, by: Actor, now: datetime) -> Personal:
-    """Open a citizen's personal data for one look, with a line in the journal (domain.md 7 a, c)."""
+    """Open a citizen's personal data for one look, with a line in the journal (domain.md 7 a, c).
+
+    Raises `Denied` to a unit whose citizen wants to stay unknown to it, `Throttled` to a person who looks at more
+    citizens in an hour than any desk's work asks for.
+    """
     ticket = session.get(Ticket, ticket_id)
     if ticket is None:
         raise NotFound
+    if by.can(Permission.PERSONAL_REVEAL) and not may_reveal(ticket, by):
+        raise Denied("诉求人要求对承办单位保密，不能查看其个人信息；需要联系时请通过热线中心转达。")
+    if by.user_id is not None:
+        looked = done_lately(session, user_id=by.user_id, act=Act.REVEAL, since=now - timedelta(hours=1))
+        if looked >= MOST_REVEALS_PER_HOUR:
+            raise Throttled(
+                f"一小时内查看个人信息已达 {MOST_REVEALS_PER_HOUR} 次上限，请稍后再试；确有需要请联系管理员。",
+                retry_after_s=600,
+            )
     move(session, ticket, Act.REVEAL, by=by, now=now, note=redact(reason.strip())[:200])
     return Personal(**keyring_of(session).open(ticket.personal_sealed))
 
@@ -413,11 +438,33 @@ def _shown(session: Session, name: str, value: Any) -> str:  # noqa: ANN401 - an
         return _path_of(session, Region, value)
     if isinstance(value, bool):
         return "是" if value else "否"
+    if isinstance(value, datetime):
+        return local(value).strftime("%Y-%m-%d %H:%M")
     return str(value)
 
 
-def _path_of(session: Session, table: type[Category] | type[Region], row_id: int) -> str:
+def _path_of(session: Session, table: type[Category | Region], row_id: int) -> str:
     path = session.scalar(select(table.path).where(table.id == row_id))
     if path is None:
         raise Conflict("所选的类别或区域已不存在，请重新选择。")
     return path
+
+
+def _checked(changes: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Return the changes cleaned as intake cleans them, or raise `Invalid` with every problem by field."""
+    problems = {name: "此项不可修改。" for name in changes if name not in AMENDABLE}
+    cleaned = dict(changes)
+    for name, most in _LENGTHS.items():
+        if name not in cleaned:
+            continue
+        cleaned[name] = clean(cleaned[name]) if name == "content" else clean_line(cleaned[name])
+        if not cleaned[name] and name in {"title", "content"}:
+            problems[name] = f"请填写{AMENDABLE[name]}。"
+        elif len(cleaned[name]) > most:
+            problems[name] = f"{AMENDABLE[name]}最多 {most} 字，现有 {len(cleaned[name])} 字。"
+    happened_at = cleaned.get("happened_at")
+    if happened_at is not None and happened_at > now:
+        problems["happened_at"] = f"发生时间不能晚于现在（{local(now):%Y-%m-%d %H:%M}）。"
+    if problems:
+        raise Invalid(problems)
+    return cleaned

@@ -360,3 +360,9 @@ def every_counter(session: Session) -> dict[str, int]:
 def number_of(session: Session, ticket_id: int) -> str:
     """Return the number of a ticket whose id is known, or an empty text."""
     return session.scalar(select(Ticket.number).where(Ticket.id == ticket_id)) or ""
+
+
+def texts_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Return title and content, redacted as stored, of each of these tickets."""
+    rows = session.execute(select(Ticket.id, Ticket.title, Ticket.content).where(Ticket.id.in_(list(ticket_ids))))
+    return {ticket_id: (title, content) for ticket_id, title, content in rows}
