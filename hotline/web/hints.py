@@ -1,0 +1,247 @@
+"""What the model says, in words for people; the call desk and the dispatcher's desk show it the same way."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from classifier import duplicates
+from classifier.gazetteer import Gazetteer, Place
+from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
+from routing.models import DepartmentKind
+from routing.queries import DepartmentNode
+
+#: Below this chance a candidate is noise and not shown; the first one always is.
+LEAST_SHOWN: Final = 0.02
+#: Below this chance two tickets are not called likely duplicates.
+LEAST_ALIKE: Final = 0.3
+#: How far back a duplicate is looked for.
+ALIKE_WITHIN: Final = timedelta(days=90)
+_SURE, _LIKELY, _EVEN = 0.9, 0.7, 0.5
+_DISTRICT: Final = "district"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A stretch of a text: plain, one that moved the model, or one that raised a risk flag."""
+
+    words: str
+    #: "" | "moved" | "risk"
+    mark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepartmentHint:
+    """A department that the model proposes."""
+
+    #: None when it is "the government of the place" and the place is not known yet.
+    department_id: int | None
+    name: str
+    probability: float
+    chance: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Risk:
+    """A risk flag and the words that raised it."""
+
+    name: str
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """A ticket that is probably about the same matter."""
+
+    ticket: Earlier
+    probability: float
+    chance: str
+
+
+def chance(probability: float) -> str:
+    """Return a probability in words, with the figure: 较有把握（82%）."""
+    words = (
+        "很有把握"
+        if probability >= _SURE
+        else "较有把握"
+        if probability >= _LIKELY
+        else "把握不大"
+        if probability >= _EVEN
+        else "仅供参考"
+    )
+    return f"{words}（{percent(probability)}）"
+
+
+def percent(probability: float) -> str:
+    """Return a probability as whole percent; never 100 %, because nothing is that sure."""
+    return f"{min(99, max(1, round(probability * 100)))}%"
+
+
+def likely(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the candidates that are worth a line: the first, and those whose chance is not negligible."""
+    return [one for at, one in enumerate(candidates) if at == 0 or float(one["p"]) >= LEAST_SHOWN]
+
+
+def marked(text: str, told: Mapping[str, Any], *, field: str) -> list[Piece]:
+    """Cut a text where the words stand that moved the model or raised a risk.
+
+    `told` is what `routing.suggesting.told` keeps. Its offsets belong to the original text; where the text at hand
+    is the redacted one they may have moved, so a word that is not at its place is looked for.
+    """
+    marks = [""] * len(text)
+
+    def paint(start: int, end: int, mark: str) -> None:
+        marks[start:end] = [mark] * (end - start)
+
+    for word in told.get("words", ()):
+        if word.get("field") != field:
+            continue
+        start, end, words = int(word["start"]), int(word["end"]), str(word["text"])
+        if text[start:end] != words:
+            start = text.find(words) if len(words) > 1 else -1
+            end = start + len(words)
+        if start >= 0:
+            paint(start, end, "moved")
+    for risk in told.get("risks", ()):
+        for words in risk.get("words", ()):
+            at = text.find(words) if words else -1
+            while at >= 0:
+                paint(at, at + len(words), "risk")
+                at = text.find(words, at + len(words))
+    pieces: list[Piece] = []
+    begin = 0
+    for at in range(1, len(text) + 1):
+        if at == len(text) or marks[at] != marks[begin]:
+            pieces.append(Piece(words=text[begin:at], mark=marks[begin]))
+            begin = at
+    return pieces
+
+
+def risks(told: Mapping[str, Any]) -> list[Risk]:
+    """Return the risk flags, each with its words once."""
+    return [
+        Risk(name=str(risk["name"]), words="、".join(dict.fromkeys(map(str, risk["words"]))))
+        for risk in told.get("risks", ())
+    ]
+
+
+def departments(
+    told: Mapping[str, Any],
+    *,
+    known: Mapping[str, DepartmentNode],
+    leads: Mapping[str, str],
+    region_code: str,
+    most: int = 3,
+) -> list[DepartmentHint]:
+    """Return the departments that the model proposes, likeliest first, each with the category that speaks for it.
+
+    `known` are the departments by code, `leads` the usual lead by category code. "The government of the place" is
+    named as soon as the region is known (domain.md 2.3).
+    """
+    found = []
+    for candidate in likely(told.get("departments", ()))[:most]:
+        code, probability = str(candidate["code"]), float(candidate["p"])
+        because = [
+            f"“{str(category['name']).split(' / ')[-1]}”{percent(float(category['p']))}"
+            for category in likely(told.get("category", ()))
+            if leads.get(str(category["code"])) == code
+        ]
+        department = _territorial(known.values(), region_code) if code == _DISTRICT else known.get(code)
+        if department is None and code != _DISTRICT:
+            continue
+        reason = f"按类别 {'、'.join(because)}" if because else "按相近类别的承办单位"
+        if code == _DISTRICT:
+            reason += "，属地办理"
+        found.append(
+            DepartmentHint(
+                department_id=department.id if department else None,
+                name=department.name if department else "属地县区（请先确定所属区域）",
+                probability=probability,
+                chance=chance(probability),
+                reason=reason,
+            )
+        )
+    return found
+
+
+def leads_in(categories: Iterable[CategoryNode]) -> dict[str, str]:
+    """Return the usual lead department by category code."""
+    return {node.code: node.lead for node in categories}
+
+
+def region_in(regions: Sequence[RegionNode], *texts: str) -> RegionNode | None:
+    """Return the smallest region that a text names, if no other region of that level is named too."""
+    by_code = {region.code: region for region in regions}
+    gazetteer = _gazetteer(tuple((region.code, region.name, region.parent_id, region.id) for region in regions))
+    named = {place.code for text in texts for place in gazetteer.find(text) if not place.doubtful}
+    if not named:
+        return None
+    deepest = max(by_code[code].level for code in named)
+    smallest = [by_code[code] for code in named if by_code[code].level == deepest]
+    return smallest[0] if len(smallest) == 1 else None
+
+
+def alike(
+    text: tuple[str, str],
+    found: Iterable[Earlier],
+    texts: Mapping[int, tuple[str, str]],
+    *,
+    now: datetime,
+    but: int | None = None,
+    most: int = 4,
+) -> list[Alike]:
+    """Return which of these tickets are probably about the same matter, likeliest first."""
+    rated = []
+    for ticket in found:
+        if ticket.id == but or ticket.id not in texts:
+            continue
+        probability = duplicates.rated(
+            0.0,
+            likeness=duplicates.likeness(text, texts[ticket.id]),
+            days_apart=max(0.0, (now - ticket.registered_at) / timedelta(days=1)),
+        )
+        if probability >= LEAST_ALIKE:
+            rated.append(Alike(ticket=ticket, probability=probability, chance=_alike_words(probability)))
+    return sorted(rated, key=lambda one: -one.probability)[:most]
+
+
+def _alike_words(probability: float) -> str:
+    words = "很可能重复" if probability >= _LIKELY else "可能重复" if probability >= _EVEN else "内容相近"
+    return f"{words}（{percent(probability)}）"
+
+
+def _territorial(departments_known: Iterable[DepartmentNode], region_code: str) -> DepartmentNode | None:
+    if not region_code:
+        return None
+    return next(
+        (
+            node
+            for node in departments_known
+            if node.kind is DepartmentKind.DISTRICT and node.region_code and region_code.startswith(node.region_code)
+        ),
+        None,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _gazetteer(rows: tuple[tuple[str, str, int | None, int], ...]) -> Gazetteer:
+    codes = {region_id: code for code, _, _, region_id in rows}
+    return Gazetteer(
+        tuple(
+            Place(code=code, name=name, parent=codes.get(parent or 0, ""), aliases=_short(name))
+            for code, name, parent, _ in rows
+        )
+    )
+
+
+def _short(name: str) -> tuple[str, ...]:
+    """Return how people say a region: 文昌街道 is 文昌街, 书院街社区 is also 书院街; two characters are too few."""
+    for ending in ("街道办事处", "街道", "社区", "村委会"):
+        stem = name.removesuffix(ending)
+        if stem != name and len(stem) > 2:  # noqa: PLR2004 - see above
+            return (stem,)
+    return ()
