@@ -68,7 +68,7 @@ DEFAULT_BLOCKS: Final = (
     Block(source=Source.TITLE, unit=Unit.CHARACTERS),
     Block(source=Source.BODY, unit=Unit.CHARACTERS, rare=3),
     Block(source=Source.BODY, unit=Unit.WORDS),
-    Block(source=Source.LEAD, unit=Unit.CHARACTERS),
+    Block(source=Source.LEAD, unit=Unit.CHARACTERS, rare=3, weight=0.7),
 )
 _LEAD: Final = 60
 

@@ -23,6 +23,8 @@ class Promise:
     precision: float = 0.98
     z: float = 0.0
     """How many standard errors below the measured precision the lower bound lies (1.28 = 90 % one-sided)."""
+    floor: float = 0.0
+    """No threshold below this, whatever was measured: seed sentences prove little about real tickets."""
 
 
 def wilson(right: float, total: float, z: float = 1.96) -> tuple[float, float]:
@@ -46,7 +48,7 @@ def lowest(
     count = np.arange(1, len(order) + 1)
     lower = hits / count if promise.z == 0 else _lower(hits, count, promise.z)
     enough = np.flatnonzero((lower >= promise.precision) & (count >= fewest))
-    return float(confidence[order[enough[-1]]]) if len(enough) else NEVER
+    return max(promise.floor, float(confidence[order[enough[-1]]])) if len(enough) else NEVER
 
 
 def for_each(
