@@ -200,6 +200,10 @@ def compare(
     candidate: Model, incumbent: Model, holdout: Sequence[Example], *, margin: float = 0.02, task: str = LABEL
 ) -> Comparison:
     """Tell whether the candidate may be promoted: not worse overall, and in no class by more than the margin."""
+    if not holdout:
+        return Comparison(
+            better=False, candidate_f1=0.0, incumbent_f1=0.0, worse={}, reason="没有可供比较的留存样本，不予启用。"
+        )
     messages = [fields(one.title, one.body) for one in holdout]
     truth = [one.label for one in holdout]
     new = candidate.judge(task, candidate.vectors(messages)).best()
@@ -208,9 +212,7 @@ def compare(
     new_f1, old_f1 = evaluation.f1_by_label(truth, new, labels), evaluation.f1_by_label(truth, old, labels)
     new_mean, old_mean = float(np.mean(list(new_f1.values()))), float(np.mean(list(old_f1.values())))
     worse = {label: (old_f1[label], new_f1[label]) for label in labels if new_f1[label] < old_f1[label] - margin}
-    if not holdout:
-        reason = "没有可供比较的留存样本，不予启用。"
-    elif new_mean < old_mean:
+    if new_mean < old_mean:
         reason = f"总体宏平均 F1 由 {old_mean:.3f} 降为 {new_mean:.3f}，不予启用。"
     elif worse:
         reason = "以下类别下降超过允许幅度，不予启用：" + "、".join(
@@ -219,7 +221,7 @@ def compare(
     else:
         reason = f"总体宏平均 F1 {old_mean:.3f}→{new_mean:.3f}，各类别下降均不超过 {margin:.3f}，可以启用。"
     return Comparison(
-        better=bool(holdout) and new_mean >= old_mean and not worse,
+        better=new_mean >= old_mean and not worse,
         candidate_f1=new_mean,
         incumbent_f1=old_mean,
         worse=worse,

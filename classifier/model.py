@@ -309,7 +309,7 @@ def conjugate(
         solution += step * direction
         residual -= step * image
         before, energy = energy, (residual**2).sum(axis=0)
-        if (energy < 1e-6 * start).all():
+        if (energy < 1e-9 * start).all():
             break
         direction = residual + (energy / np.maximum(before, 1e-20)) * direction
     return solution[:-1].astype(np.float64), np.sqrt(_BIAS) * solution[-1].astype(np.float64)

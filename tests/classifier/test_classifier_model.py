@@ -1,0 +1,343 @@
+"""Learning, calibration, thresholds, files: small data written for the purpose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classifier import (
+    calibration,
+    evaluation,
+    explanations,
+    learning,
+    neighbours,
+    registry,
+    store,
+    thresholds,
+    validation,
+)
+from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew, TooFewExamples
+from classifier.features import Block, Source, Unit, Vectoriser, fields, n_grams, spelled
+from classifier.learning import Example, Learnt
+from classifier.model import NONE, Recipe, Task, conjugate, fit, gram, leading
+from classifier.thresholds import NEVER, Promise
+from tests.classifier.voices import examples
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Learnt:
+    return learning.fit(examples(), seed=False)
+
+
+def test_a_model_tells_three_subjects_apart(learnt: Learnt) -> None:
+    judged = learnt.model.judge(
+        learning.LABEL,
+        learnt.model.vectors(
+            [
+                fields("", "楼上水管爆了，家里没有水用"),
+                fields("讨薪", "老板不发工资"),
+                fields("", "孩子的老师周末还要补课"),
+            ]
+        ),
+    )
+    assert judged.best() == ["供水", "工资", "学校"]
+    assert np.allclose(judged.probabilities.sum(axis=1), 1)
+
+
+def test_the_answer_about_an_unseen_message_equals_training_without_it() -> None:
+    """The closed form must give what a model trained without the message says."""
+    given_ = examples()[::9]
+    messages = [fields(one.title, f"{at}号：{one.body}") for at, one in enumerate(given_)]
+    labels = [one.label for one in given_]
+    fitted = fit(messages, [Task(name="x", labels=labels)], recipe=Recipe(topics=0))
+    kernel = gram(fitted.model.vectoriser.transform(messages)).astype(float) + 0.3
+    names = sorted(set(labels))
+    target = np.where(np.array(labels)[:, None] == np.array(names), 1.0, -1.0)
+    rest = list(range(1, len(labels)))
+    dual = np.linalg.solve(kernel[np.ix_(rest, rest)] + np.eye(len(rest)), target[rest])
+    assert np.allclose(kernel[0, rest] @ dual, fitted.unseen["x"][0], atol=1e-6)
+
+
+def test_near_copies_are_left_out_together() -> None:
+    """A twin with another label must not speak when the message is judged as unseen."""
+    given_ = examples()[::9]
+    messages = [fields(one.title, f"{at}号：{one.body}大家等了很久还是没有结果") for at, one in enumerate(given_)]
+    messages.append(fields(given_[0].title, messages[0].body + "。"))
+    labels = [*(one.label for one in given_), "工资"]
+    fitted = fit(messages, [Task(name="x", labels=labels)], recipe=Recipe(topics=0))
+    kernel = gram(fitted.model.vectoriser.transform(messages)).astype(float) + 0.3
+    target = np.where(np.array(labels)[:, None] == np.array(sorted(set(labels))), 1.0, -1.0)
+    rest = list(range(1, len(labels) - 1))
+    dual = np.linalg.solve(kernel[np.ix_(rest, rest)] + np.eye(len(rest)), target[rest])
+    assert np.allclose(kernel[0, rest] @ dual, fitted.unseen["x"][0], atol=1e-6)
+
+
+def test_large_sets_are_solved_to_the_same_answer_by_other_means() -> None:
+    messages = [fields(one.title, one.body) for one in examples()]
+    rows = Vectoriser.fit(messages).transform(messages)
+    labels = np.array([one.label for one in examples()])
+    target = np.where(labels[:, None] == np.unique(labels), 1.0, -1.0)
+    weights, bias = conjugate(rows, target, np.ones(len(labels)), 1.0, steps=300)
+    kernel = gram(rows).astype(float) + 0.3
+    exact = kernel @ np.linalg.solve(kernel + np.eye(len(labels)), target)
+    assert np.allclose(rows @ weights + bias, exact, atol=5e-3)
+
+
+def test_the_leading_directions_are_those_of_the_kernel() -> None:
+    messages = [fields(one.title, one.body) for one in examples()]
+    kernel = gram(Vectoriser.fit(messages).transform(messages))
+    values, vectors = leading(kernel, 5)
+    assert np.allclose(values, np.linalg.eigvalsh(kernel)[::-1][:5], rtol=1e-2)
+    assert np.allclose(vectors.T @ vectors, np.eye(5), atol=1e-3)
+
+
+def test_the_gram_matrix_is_that_of_the_rows() -> None:
+    messages = [fields(one.title, one.body) for one in examples()[:30]]
+    rows = Vectoriser.fit(messages).transform(messages)
+    assert np.allclose(gram(rows), (rows @ rows.T).toarray(), atol=1e-4)
+
+
+def test_weights_decide_between_contradictory_labels() -> None:
+    same = "路口的红绿灯坏了三天"
+    rest = [one for one in examples() if one.label != "学校"]
+    for heavy, light in (("供水", "工资"), ("工资", "供水")):
+        both = [
+            Example(title="", body=same, label=heavy, weight=5),
+            Example(title="", body=same, label=light, weight=0.1),
+        ]
+        model = learning.fit([*rest, *both], seed=False).model
+        assert model.judge(learning.LABEL, model.vectors([fields("", same)])).best() == [heavy]
+
+
+def test_a_reject_class_is_never_an_answer_and_never_sure() -> None:
+    odd = [Example(title="", body=f"今天天气真好，适合出去玩第{n}天", label=NONE) for n in "一二三四五六七八九十"]
+    model = learning.fit([*examples(), *odd], seed=False).model
+    judged = model.judge(learning.LABEL, model.vectors([fields("", "天气很好，出去玩")]))
+    assert judged.labels[int(judged.probabilities[0].argmax())] == NONE
+    assert not judged.sure[0]
+    assert judged.best()[0] != NONE
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [([], "没有任何"), ([Example(title="", body="停水", label="供水")] * 3, "只有一个类别")],
+)
+def test_too_little_to_learn_from_is_refused_in_words(rows: list[Example], words: str) -> None:
+    with pytest.raises(TooFewExamples, match=words):
+        learning.fit(rows, seed=False)
+
+
+def test_ten_examples_are_learnt_and_promise_nothing() -> None:
+    model = learning.fit(examples()[::11], seed=False).model
+    assert set(model.heads[learning.LABEL].thresholds) == {NEVER}
+
+
+def test_features_are_exact_and_named() -> None:
+    keys, owners = n_grams(["停水", "", "水"], 2)
+    assert sorted((spelled(key), owner) for key, owner in zip(keys.tolist(), owners.tolist(), strict=True)) == [
+        ("停", 0),
+        ("停水", 0),
+        ("水", 0),
+        ("水", 2),
+    ]
+
+
+@given(st.lists(st.text(alphabet="停水电气暖路灯坏了没人管abc", max_size=12), min_size=3, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_the_fast_lookup_finds_what_a_dictionary_would(bodies: list[str]) -> None:
+    block = Block(source=Source.BODY, unit=Unit.CHARACTERS, rare=1)
+    known = Vectoriser.fit([fields("", body) for body in bodies], (block,)).vocabularies[0]
+    table = {key: at for at, key in enumerate(known.keys.tolist())}
+    keys, _ = n_grams([*bodies, "从未见过的字"], 2)
+    assert known.find(keys).tolist() == [table.get(key, -1) for key in keys.tolist()]
+
+
+def test_every_block_has_the_length_of_its_weight() -> None:
+    blocks = (
+        Block(source=Source.TITLE, unit=Unit.CHARACTERS, rare=1),
+        Block(source=Source.BODY, unit=Unit.WORDS, rare=1, weight=0.5),
+    )
+    messages = [fields(one.title, one.body) for one in examples()[:20]]
+    vectoriser = Vectoriser.fit(messages, blocks)
+    rows = vectoriser.transform(messages).toarray()
+    border = len(vectoriser.vocabularies[0])
+    assert np.allclose(np.linalg.norm(rows[:, :border], axis=1), 1, atol=1e-3)
+    assert np.allclose(np.linalg.norm(rows[:, border:], axis=1), 0.5, atol=1e-3)
+
+
+def test_calibration_makes_overconfident_margins_honest() -> None:
+    random = np.random.default_rng(1)
+    truth = random.integers(0, 3, 3000)
+    margins = np.where(np.arange(3) == truth[:, None], 1.0, -1.0)
+    wrong = random.random(3000) < 0.3
+    margins[wrong] = margins[wrong][:, [1, 2, 0]]
+    before = evaluation.calibration_error(calibration.softmax(9 * margins).max(axis=1), margins.argmax(axis=1) == truth)
+    chance = calibration.fit(margins, truth).probabilities(margins)
+    after = evaluation.calibration_error(chance.max(axis=1), chance.argmax(axis=1) == truth)
+    assert before > 0.25
+    assert after < 0.03
+
+
+def test_a_threshold_keeps_its_promise_and_goes_no_higher() -> None:
+    confidence = np.linspace(0.5, 1, 1000)
+    right = confidence > 0.6
+    limit = thresholds.lowest(confidence, right, Promise(precision=0.98))
+    sent = confidence >= limit
+    assert right[sent].mean() >= 0.98
+    assert right[confidence >= limit - 0.002].mean() < 0.98
+    assert thresholds.lowest(confidence, right, Promise(precision=0.98, z=1.64)) > limit
+    assert thresholds.lowest(confidence, right, Promise(floor=0.9)) == 0.9
+    assert thresholds.lowest(confidence[:10], right[-10:], Promise()) == NEVER
+
+
+def test_wilson_holds_the_share_and_narrows() -> None:
+    low, high = thresholds.wilson(98, 100)
+    assert low < 0.98 < high
+    assert high - low > thresholds.wilson(980, 1000)[1] - thresholds.wilson(980, 1000)[0]
+    assert thresholds.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_thresholds_in_danger_move_towards_certainty() -> None:
+    assert thresholds.tightened((0.8, NEVER)) == (pytest.approx(0.85), NEVER)
+
+
+def test_figures_of_a_table_one_can_count_by_hand() -> None:
+    chance = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]])
+    found = evaluation.figures(
+        ["甲", "乙"], chance, ["甲", "甲", "乙", "乙"], dispatched=np.array([True, False, True, True])
+    )
+    assert found.accuracy == 0.75
+    assert found.top2 == 1
+    assert found.coverage == 0.75
+    assert found.coverage_precision == pytest.approx(2 / 3)
+    assert found.confusion == {"甲": {"甲": 2, "乙": 0}, "乙": {"甲": 1, "乙": 1}}
+    assert found.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
+    assert json.loads(json.dumps(found.as_json()))["messages"] == 4
+
+
+def test_near_copies_share_a_group_and_a_fold() -> None:
+    bodies = [
+        "小区门口的路灯坏了半个月一直没有人来修理，晚上很黑",
+        "小区门口的路灯坏了半个月一直没有人来修理，晚上很黑！请处理",
+        "医院窗口排队两个小时",
+    ]
+    group = neighbours.groups(bodies)
+    assert group[0] == group[1] != group[2]
+    fold = neighbours.folds(group, ["a", "a", "b"], 2)
+    assert fold[0] == fold[1]
+
+
+def test_folds_spread_every_label_evenly() -> None:
+    labels = ["a"] * 50 + ["b"] * 10
+    fold = neighbours.folds(np.arange(60), labels)
+    counts = [[(fold[:50] == one).sum(), (fold[50:] == one).sum()] for one in range(5)]
+    assert all(8 <= many <= 12 and 1 <= few <= 3 for many, few in counts)
+
+
+def test_cross_validation_answers_every_message_once() -> None:
+    found = validation.crossed(examples(), count=3)
+    assert found.figures.messages == len(examples())
+    assert np.allclose(found.probabilities.sum(axis=1), 1)
+    assert found.figures.macro_f1 > 0.9
+
+
+def test_a_stored_model_answers_as_before(learnt: Learnt, tmp_path: Path) -> None:
+    card = store.save(learnt.model, tmp_path / "m", made_from=learnt.made_from)
+    again, read = store.load(tmp_path / "m")
+    rows = [fields(one.title, one.body) for one in examples()]
+    before = learnt.model.judge(learning.LABEL, learnt.model.vectors(rows))
+    after = again.judge(learning.LABEL, again.vectors(rows))
+    assert np.abs(before.probabilities - after.probabilities).max() < 0.01
+    assert before.best() == after.best()
+    assert read.version == card.version
+    assert read.made_from["examples"] == len(examples())
+
+
+def test_a_missing_damaged_altered_or_newer_model_is_refused_by_name(learnt: Learnt, tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="nothing"):
+        store.load(tmp_path / "nothing")
+    folder = tmp_path / "m"
+    store.save(learnt.model, folder)
+    arrays = (folder / store.ARRAYS).read_bytes()
+    manifest = (folder / store.MANIFEST).read_text("utf-8")
+    (folder / store.ARRAYS).write_bytes(arrays[:-10])
+    with pytest.raises(ModelDamaged, match="与清单不符"):
+        store.load(folder)
+    (folder / store.ARRAYS).write_bytes(arrays)
+    (folder / store.MANIFEST).write_text(manifest.replace('"scale": ', '"scale": 9'), "utf-8")
+    with pytest.raises(ModelDamaged, match="已被改动"):
+        store.load(folder)
+    page = json.loads(manifest)
+    page["format"] = store.FORMAT + 1
+    (folder / store.MANIFEST).write_text(json.dumps(page), "utf-8")
+    with pytest.raises(ModelTooNew, match="m"):
+        store.load(folder)
+    (folder / store.MANIFEST).write_text("{", "utf-8")
+    with pytest.raises(ModelDamaged):
+        store.load(folder)
+
+
+def test_no_stored_file_can_carry_code(learnt: Learnt, tmp_path: Path) -> None:
+    store.save(learnt.model, tmp_path / "m")
+    with np.load(tmp_path / "m" / store.ARRAYS, allow_pickle=False) as arrays:
+        assert all(arrays[name].dtype != object for name in arrays.files)
+
+
+def test_promotion_and_rollback(learnt: Learnt, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    store.save(learnt.model, tmp_path / "one")
+    store.save(learning.fit(examples()[::2], seed=False).model, tmp_path / "two")
+    with pytest.raises(ModelMissing):
+        registry.rollback(home)
+    first, second = registry.promote(tmp_path / "one", home), registry.promote(tmp_path / "two", home)
+    assert registry.in_use(home) == second
+    assert second.before == (first.version,)
+    back = registry.rollback(home)
+    assert back is not None
+    assert back.version == first.version
+    assert registry.folder_in_use(home) == home / first.version
+    assert registry.rollback(home) is None
+
+
+def test_a_worse_candidate_is_not_promoted(learnt: Learnt) -> None:
+    muddled = [
+        Example(title=one.title, body=one.body, label={"供水": "工资", "工资": "供水"}.get(one.label, one.label))
+        for one in examples()
+    ]
+    worse = learning.fit(muddled, seed=False).model
+    verdict = learning.compare(worse, learnt.model, examples())
+    assert not verdict.better
+    assert "不予启用" in verdict.reason
+    assert learning.compare(learnt.model, learnt.model, examples()).better
+    assert not learning.compare(learnt.model, learnt.model, []).better
+
+
+def test_a_candidate_that_fails_one_label_is_named_even_when_better_overall() -> None:
+    """One label gains much, one loses some: the mean is better and the answer is still no."""
+
+    def taught(mislabelled: str, but_every: int) -> Learnt:
+        rows = [
+            Example(title="", body=one.body, label="工资" if one.label == mislabelled and at % but_every else one.label)
+            for at, one in enumerate(examples())
+        ]
+        return learning.fit(rows, seed=False)
+
+    holdout = [Example(title="", body=one.body, label=one.label) for one in examples() if one.label != "工资"]
+    verdict = learning.compare(taught("供水", 2).model, taught("学校", 12).model, holdout, margin=0.0)
+    assert verdict.candidate_f1 > verdict.incumbent_f1
+    assert set(verdict.worse) == {"供水"}
+    assert not verdict.better
+
+
+def test_the_words_that_moved_a_label_are_shown_where_they_stand(learnt: Learnt) -> None:
+    title, body = "求助", "　　老板<br>拖欠工资三个月&nbsp;不给"
+    shown = explanations.highlights(learnt.model, learning.LABEL, "工资", title=title, body=body)
+    assert shown
+    assert all({"title": title, "body": body}[one.field][one.start : one.end] == one.text for one in shown)
+    assert any("工资" in one.text or "拖欠" in one.text for one in shown[:2])
+    assert sum(one.weight for one in shown) <= 1.0001
