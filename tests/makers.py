@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from hotline.core.db import Database
 from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.intake.actions import Registered, register
 from hotline.intake.rules import Concern
@@ -147,3 +151,29 @@ def sign_in(client: FlaskClient, login: str) -> None:
     """Sign a browser in."""
     answer = client.post("/sign-in", data={"login": login, "password": PASSWORD})
     assert answer.status_code == 302, answer.text
+
+
+@dataclass
+class QueryCount:
+    """How many statements were sent."""
+
+    count: int = 0
+    statements: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def count_queries(database: Database) -> Iterator[QueryCount]:
+    """Count the statements that a database is sent; those that only open or shape a transaction are no questions."""
+    counted = QueryCount()
+
+    def sent(*given: Any) -> None:
+        statement = str(given[2])
+        if not statement.lstrip().upper().startswith(("SET ", "SAVEPOINT", "RELEASE", "ROLLBACK")):
+            counted.count += 1
+            counted.statements.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", sent)
+    try:
+        yield counted
+    finally:
+        event.remove(database.engine, "before_cursor_execute", sent)

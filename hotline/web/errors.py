@@ -27,6 +27,7 @@ from hotline.core.errors import (
     WrongState,
 )
 from hotline.web import labels, present
+from hotline.web.gate import wants_page
 
 _log = logging.getLogger("hotline.web")
 
@@ -87,7 +88,7 @@ def _ours(error: HotlineError) -> ResponseReturnValue:
         if isinstance(error, Throttled):
             response.headers["Retry-After"] = str(error.retry_after_s)
         return response
-    if isinstance(error, NotSignedIn) and request.method == "GET" and not request.headers.get("HX-Request"):
+    if isinstance(error, NotSignedIn) and wants_page():
         return redirect(url_for("account.sign_in_form", next=request.full_path.rstrip("?")))
     return _page(status, error)
 

@@ -83,6 +83,12 @@ def address() -> str:
     return request.remote_addr or ""
 
 
+def wants_page() -> bool:
+    """Tell whether a person is looking for a page; a script and an event stream want the plain status instead."""
+    stream = "text/event-stream" in request.headers.get("Accept", "")
+    return request.method == "GET" and not request.headers.get("HX-Request") and not stream
+
+
 def guard(app: Flask) -> None:
     """Set the door into the wall of an application."""
 
@@ -100,7 +106,7 @@ def guard(app: Flask) -> None:
         if who is None:
             if request.blueprint == "api":
                 raise NotSignedIn("缺少或无效的访问令牌。")
-            if request.method == "GET" and not request.headers.get("HX-Request"):
+            if wants_page():
                 return redirect(url_for("account.sign_in_form", next=request.full_path.rstrip("?")))
             raise NotSignedIn
         if who.must_change_password and request.blueprint not in {"account", "api"}:

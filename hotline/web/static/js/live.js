@@ -1,10 +1,12 @@
 /* data-live="/live/counters" on body: figures that stay true. The server sends event `counters` with {"name": figure};
-   every [data-counter="name"] shows it. Closed while nobody looks, opened again quietly, later and later while the server is away. */
+   every [data-counter="name"] shows it. Event `later` with milliseconds: the server has no room to hold us, come back then.
+   Closed while nobody looks, opened again quietly, later and later while the server is away. */
 "use strict";
 (() => {
   let source = null;
   let timer = 0;
   let failures = 0;
+  let later = 0;
 
   const show = (figures) => {
     for (const [name, figure] of Object.entries(figures)) {
@@ -23,6 +25,7 @@
   };
   const hear = (event) => {
     failures = 0;
+    later = 0;
     try {
       show(JSON.parse(event.data));
     } catch {
@@ -40,11 +43,14 @@
     source = new EventSource(address);
     source.addEventListener("counters", hear);
     source.addEventListener("message", hear);
+    source.addEventListener("later", (event) => {
+      later = Math.min(60000, Number(event.data) || 0);
+    });
     source.addEventListener("error", () => {
       // Our own patience instead of the browser's three seconds: a hundred desks must not knock at once.
       close();
       failures += 1;
-      timer = setTimeout(open, Math.min(60000, 2000 * 2 ** Math.min(failures, 5)) * (0.5 + Math.random() / 2));
+      timer = setTimeout(open, (later || Math.min(60000, 2000 * 2 ** Math.min(failures, 5))) * (0.5 + Math.random() / 2));
     });
   };
   document.addEventListener("DOMContentLoaded", open);
