@@ -35,6 +35,24 @@
     }
   };
 
+  // One key may stand in every row of a list and in every question of a script. The row or the question that has the focus
+  // hears it; a row without it never does; of the questions otherwise the first one that has no answer yet.
+  const heard = (combo) => {
+    const found = keyed(combo);
+    const here = document.activeElement?.closest?.("tr[data-row], form[data-questions] fieldset");
+    const free = found.filter((one) => !one.closest("tr[data-row]"));
+    return found.find((one) => here?.contains(one)) ?? free.find((one) => !one.closest("form[data-questions] fieldset")?.querySelector(":checked")) ?? free[0];
+  };
+
+  // After an answer the next question has the focus.
+  const goOn = (element) => {
+    const question = element.closest("form[data-questions] fieldset");
+    if (!question || !element.checked) return;
+    const all = [...element.form.querySelectorAll("fieldset")].filter(isThere);
+    const next = all[all.indexOf(question) + 1];
+    (next ?? element.form).querySelector(next ? ":checked, input" : "textarea:not([hidden]), [type=submit]")?.focus({ focusVisible: true });
+  };
+
   const rows = () => [...stage().querySelectorAll("table[data-list] tr[data-row]")].filter(isThere);
   const handleOf = (row) => row.querySelector("td a[href], td button") ?? row;
   const walk = (step) => {
@@ -125,9 +143,10 @@
 
   const act = (combo) => {
     if (combo === "ctrl+enter") return submitHere();
-    const [element] = keyed(combo);
+    const element = heard(combo);
     if (element) {
       press(element);
+      goOn(element);
       return true;
     }
     if (combo === "?") listKeys();
