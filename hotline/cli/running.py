@@ -269,7 +269,7 @@ def _fingerprint(*, demo: bool) -> str:
     """Say in one line which code the preparations are made from: names, sizes and times of its files."""
     root = Path(__file__).parents[2]
     digest = hashlib.sha256(f"demo={demo}".encode())
-    for part in ("migrations", "classifier", "hotline"):
+    for part in ("migrations", "classifier", "hotline/demo"):
         for file in sorted((root / part).rglob("*")):
             if file.suffix in {".py", ".toml", ".json", ".txt"}:
                 state = file.stat()

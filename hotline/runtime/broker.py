@@ -100,7 +100,7 @@ class PrivateBroker:
         quarters = settle(self._home, name="broker", programs=server.parent, needed=(server.name,))
         self._quarters = quarters
         data = quarters.own(quarters.folder / "data")
-        if end_leftovers(lambda: working_in(data), (signal.SIGTERM, STOP_S)):
+        if end_leftovers(lambda: working_in(data, PROGRAMS), (signal.SIGTERM, STOP_S)):
             _log.warning("已结束上次异常退出后遗留的队列服务。")
         path = socket_folder(quarters, longest_name=SOCKET) / SOCKET
         options = {

@@ -187,16 +187,21 @@ def processes() -> list[int]:
     return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()] if _PROC.is_dir() else []
 
 
-def working_in(folder: Path) -> list[int]:
-    """Return the processes whose working directory is `folder`: so servers show whose data they hold."""
+def working_in(folder: Path, programs: Sequence[str]) -> list[int]:
+    """Return the processes of these programs whose working directory is `folder`.
+
+    That is how servers show whose data they hold. Somebody's shell may stand there too: hence the names.
+    """
     wanted = str(folder.resolve())
     found = []
     for pid in processes():
         try:
-            if os.readlink(_PROC / str(pid) / "cwd") == wanted and start_mark(pid) is not None:  # noqa: PTH115 - speed
-                found.append(pid)
+            here = os.readlink(_PROC / str(pid) / "cwd") == wanted  # noqa: PTH115 - hundreds of them, quickly
+            name = (_PROC / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             continue  # Gone meanwhile, or not ours to look at.
+        if here and name in programs and start_mark(pid) is not None:
+            found.append(pid)
     return found
 
 
@@ -216,7 +221,7 @@ def marked(variable: str, value: str) -> list[int]:
 
 def end_leftovers(find: Callable[[], list[int]], *signals_and_seconds: tuple[signal.Signals, float]) -> int:
     """End processes that an earlier crash left behind; return how many there were."""
-    left = first = [pid for pid in find() if pid != os.getpid()]
+    left = first = find()
     for number, seconds in (*signals_and_seconds, (signal.SIGKILL, 5.0)):
         if not left:
             break
@@ -224,6 +229,8 @@ def end_leftovers(find: Callable[[], list[int]], *signals_and_seconds: tuple[sig
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
                 os.kill(pid, signal.SIGCONT)  # One that was stopped would hear nothing.
-        wait_until(lambda: not find(), within_s=seconds)
+        # A process that is being ended loses what it is found by a moment before it is gone.
+        going = left
+        wait_until(lambda going=going: not find() and not any(map(start_mark, going)), within_s=seconds)  # type: ignore[misc]
         left = find()
     return len(first)

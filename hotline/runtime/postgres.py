@@ -34,6 +34,7 @@ DATABASE: Final = "hotline"
 ROLE: Final = "hotline"
 # The superuser only makes the role and the database: a query of ours can never read files of the machine.
 SUPERUSER: Final = "custodian"
+PROGRAMS: Final = ("postgres",)
 PORT: Final = 5432  # Only a part of the socket's name; nothing listens on TCP.
 START_TIMEOUT_S: Final = 120.0  # Recovery after a crash replays the log first.
 INITDB_TIMEOUT_S: Final = 120.0
@@ -268,10 +269,12 @@ def recover(data: Path) -> None:
     PostgreSQL itself refuses to start while any process carries the number in a stale postmaster.pid; we know
     more: whoever serves this data has it as working directory.
     """
-    ended = end_leftovers(lambda: working_in(data), (signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S))
+    ended = end_leftovers(
+        lambda: working_in(data, PROGRAMS), (signal.SIGINT, FAST_STOP_S), (signal.SIGQUIT, IMMEDIATE_STOP_S)
+    )
     if ended:
         _log.warning("已结束上次异常退出后遗留的 PostgreSQL。")
-    if sys.platform == "linux" and not working_in(data):
+    if sys.platform == "linux" and not working_in(data, PROGRAMS):
         (data / "postmaster.pid").unlink(missing_ok=True)
 
 

@@ -19,7 +19,7 @@ from hotline.runtime.children import end_leftovers, marked, wait_until
 from hotline.runtime.postgres import PrivatePostgres
 
 ROOT = Path(__file__).resolve().parents[2]
-GONE_WITHIN_S = 20.0
+GONE_WITHIN_S = 60.0
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import redis
 
-from hotline.runtime.broker import PrivateBroker
+from hotline.runtime.broker import PROGRAMS, PrivateBroker
 from hotline.runtime.children import start_mark, wait_until, working_in
 from hotline.runtime.problems import CannotStart
 from tests.runtime.conftest import GONE_WITHIN_S, Story
@@ -67,9 +67,9 @@ def test_a_broker_that_outlived_its_parent_is_ended_at_the_next_start(home: Path
     first = story(KEEP, home)
     os.kill(first.told["pid"], signal.SIGSTOP)
     first.kill()
-    assert working_in(home / "broker" / "data") == [first.told["pid"]]
+    assert working_in(home / "broker" / "data", PROGRAMS) == [first.told["pid"]]
     with PrivateBroker(home) as server:
-        assert working_in(home / "broker" / "data") == [server.child.pid]
+        assert working_in(home / "broker" / "data", PROGRAMS) == [server.child.pid]
 
 
 def test_a_home_that_is_in_use_is_refused_in_one_sentence(home: Path) -> None:

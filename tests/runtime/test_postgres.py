@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 
 from hotline.runtime import accounts
 from hotline.runtime.children import start_mark, wait_until, working_in
-from hotline.runtime.postgres import Binaries, PrivatePostgres, find_binaries, settings_for
+from hotline.runtime.postgres import PROGRAMS, Binaries, PrivatePostgres, find_binaries, settings_for
 from hotline.runtime.problems import CannotStart
 from tests.runtime.conftest import GONE_WITHIN_S, Story
 
@@ -175,7 +175,7 @@ def test_a_killed_parent_leaves_no_server_and_the_next_start_finds_everything(
     tell(first.told["url"], "CREATE TABLE kept AS SELECT 12345 AS number")
     first.kill()
     assert wait_until(lambda: start_mark(first.told["pid"]) is None, within_s=GONE_WITHIN_S)
-    assert working_in(used_home / "postgres" / "data") == []
+    assert working_in(used_home / "postgres" / "data", PROGRAMS) == []
     with PrivatePostgres(used_home, durable=False) as server:
         assert ask(server.url, "SELECT number FROM kept") == 12345
 
@@ -187,10 +187,20 @@ def test_a_server_that_outlived_its_parent_is_ended_at_the_next_start(
     tell(first.told["url"], "CREATE TABLE kept AS SELECT 12345 AS number")
     os.kill(first.told["pid"], signal.SIGSTOP)  # It cannot hear that its parent died.
     first.kill()
-    assert working_in(used_home / "postgres" / "data") != []
+    assert working_in(used_home / "postgres" / "data", PROGRAMS) != []
     with PrivatePostgres(used_home, durable=False) as server:
         assert server.child.pid != first.told["pid"]
         assert ask(server.url, "SELECT number FROM kept") == 12345
+
+
+def test_a_person_who_stands_in_the_data_folder_is_left_alone(used_home: Path) -> None:
+    with subprocess.Popen(["sleep", "600"], cwd=used_home / "postgres" / "data") as person:
+        try:
+            with PrivatePostgres(used_home, durable=False) as server:
+                assert ask(server.url, "SELECT 1") == 1
+            assert person.poll() is None
+        finally:
+            person.kill()
 
 
 def test_a_stale_lock_file_with_the_number_of_a_living_stranger_is_no_obstacle(used_home: Path) -> None:
