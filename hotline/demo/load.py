@@ -378,7 +378,7 @@ class _Life:
             return
         at = self._sign(at)
         if story.review:
-            self._judge(at)
+            at = self._judge(at)
         last = len(story.rounds) - 1
         for number, one in enumerate(story.rounds):
             if number:
@@ -607,7 +607,7 @@ class _Life:
     def _propose(self, at: datetime) -> datetime:
         story = self.story.review
         assert story is not None  # noqa: S101 - asked by the caller
-        at = _office(at + timedelta(minutes=40), before=_between(at, self.now, 0.4))
+        at = _office(at + timedelta(minutes=40), before=_between(at, self.now, 0.2))
         callbacks.actions.propose_verdict(
             self.session,
             ticket_id=self.ticket_id,
@@ -618,16 +618,17 @@ class _Life:
         )
         return at
 
-    def _judge(self, at: datetime) -> None:
+    def _judge(self, at: datetime) -> datetime:
         """Let two persons find what the review is, neither of them the one who will call back."""
-        proposed = self._propose(at)
+        at = self._propose(at) + timedelta(minutes=15)
         callbacks.actions.confirm_verdict(
             self.session,
             ticket_id=self.ticket_id,
             agree=True,
             by=self.people.one(Role.AUDITOR, self.number + 1),
-            now=proposed + timedelta(minutes=15),
+            now=at,
         )
+        return at
 
     def _is_justified(self) -> bool:
         review = self.story.review
