@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import ARRAY, Text, bindparam, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from hotline.core import outbox
@@ -17,7 +18,7 @@ from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
-from hotline.core.sealing import Personal
+from hotline.core.sealing import Keyring, Personal
 from hotline.core.text import clean, clean_line, search_words
 from hotline.people.models import User
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
@@ -68,46 +69,9 @@ def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -
         by.can(Permission.TICKET_REGISTER) or by.can(Permission.TICKET_SUBMIT) or by.can(Permission.REVIEW_RECEIVE)
     ):
         require(by, Permission.TICKET_REGISTER)
-    keyring = keyring_of(session)
-    code = f"{secrets.randbelow(1_000_000):06d}"
-    title, content, place = redact(new.title), redact(new.content), redact(new.place)
-    personal = Personal(
-        name=new.name,
-        phone=new.phone,
-        address=new.address,
-        id_number=new.id_number,
-        title=new.title if title != new.title else "",
-        content=new.content if content != new.content else "",
-    )
-    ticket = Ticket(
-        number=func.ticket_number(now),
-        state=State.REGISTERED,
-        kind=new.kind,
-        channel=new.channel,
-        request_type=new.request_type,
-        urgency=new.urgency,
-        category_id=new.category_id,
-        region_id=new.region_id,
-        title=title,
-        content=content,
-        place=place,
-        company=new.company,
-        happened_at=new.happened_at,
-        name_masked=mask_name(new.name),
-        phone_masked=mask_phone(new.phone),
-        address_masked=mask_address(new.address),
-        personal_sealed=keyring.seal(personal.to_mapping()),
-        phone_index=keyring.index(f"phone:{new.phone}") if new.phone else None,
-        anonymous=new.anonymous,
-        confidential=new.confidential,
-        wants_callback=new.wants_callback,
-        query_code_index=keyring.index(f"query:{code}"),
-        repeats_id=new.repeats_id,
-        source_system=new.source_system,
-        source_key=new.source_key,
-        registered_by=by.user_id,
-        registered_at=now,
-    )
+    code = _query_code()
+    values = _columns(new, keyring=keyring_of(session), code=code, by=by, now=now)
+    ticket = Ticket(number=func.ticket_number(now), **values)
     session.add(ticket)
     session.flush()  # everything below needs the id
     _index(session, ticket, fresh=True)
@@ -123,6 +87,53 @@ def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -
     )
     outbox.publish(session, TicketRegistered(ticket_id=ticket.id), now=now)
     return Opened(ticket=ticket, query_code=code)
+
+
+def open_tickets(session: Session, news: Sequence[NewTicket], *, by: Actor, now: datetime) -> dict[str, int]:
+    """Write many records of one feed or file in few statements; returns the ids of the new ones by `source_key`.
+
+    A record that is here already, or comes twice among these, is left as it is: what is not returned was known. All
+    must be of one `source_system`. Their citizens are told no query code: it is made, and forgotten.
+    """
+    require(by, Permission.TICKET_REGISTER)
+    keyring = keyring_of(session)
+    first = {new.source_key or "": new for new in reversed(news)}
+    rows = [_columns(new, keyring=keyring, code=_query_code(), by=by, now=now) for new in first.values()]
+    if not rows:
+        return {}
+    statement = (
+        upsert(Ticket)
+        .values(number=func.ticket_number(now))
+        .on_conflict_do_nothing(index_elements=["source_system", "source_key"])
+        .returning(Ticket.id, Ticket.source_key)
+    )
+    ids = {str(row.source_key): int(row.id) for row in session.execute(statement, rows)}
+    entries, words = [], []
+    for row in rows:
+        key = row["source_key"]
+        if key not in ids:
+            continue
+        entries.append(
+            JournalEntry(
+                ticket_id=ids[key],
+                at=now,
+                act=Act.REGISTER,
+                from_state=None,
+                to_state=State.REGISTERED,
+                by_id=by.user_id,
+                by_role=by.role,
+                details={"channel": row["channel"].value, "source": row["source_system"]},
+                version=1,
+            )
+        )
+        found = search_words("\n".join(row[name] for name in ("title", "content", "place", "company")))
+        words.append({"ticket_id": ids[key], "found": found})
+        outbox.publish(session, TicketRegistered(ticket_id=ids[key]), now=now)
+    session.add_all(entries)
+    if words:
+        lexemes = func.array_to_tsvector(bindparam("found", type_=ARRAY(Text)))
+        session.execute(insert(TicketSearch).values(words=lexemes), words)
+    return ids
 
 
 def lock(session: Session, ticket_id: int, *, version: int | None = None) -> Ticket:
@@ -364,6 +375,51 @@ def fold_counters(session: Session) -> int:
         )
     ).scalar_one()
     return int(folded)
+
+
+def _query_code() -> str:
+    return f"{secrets.randbelow(1_000_000):06d}"
+
+
+def _columns(new: NewTicket, *, keyring: Keyring, code: str, by: Actor, now: datetime) -> dict[str, Any]:
+    """Return a new ticket's columns, all but the number: what is personal is masked, and sealed in one of them."""
+    title, content, place = redact(new.title), redact(new.content), redact(new.place)
+    personal = Personal(
+        name=new.name,
+        phone=new.phone,
+        address=new.address,
+        id_number=new.id_number,
+        title=new.title if title != new.title else "",
+        content=new.content if content != new.content else "",
+    )
+    return {
+        "state": State.REGISTERED,
+        "kind": new.kind,
+        "channel": new.channel,
+        "request_type": new.request_type,
+        "urgency": new.urgency,
+        "category_id": new.category_id,
+        "region_id": new.region_id,
+        "title": title,
+        "content": content,
+        "place": place,
+        "company": new.company,
+        "happened_at": new.happened_at,
+        "name_masked": mask_name(new.name),
+        "phone_masked": mask_phone(new.phone),
+        "address_masked": mask_address(new.address),
+        "personal_sealed": keyring.seal(personal.to_mapping()),
+        "phone_index": keyring.index(f"phone:{new.phone}") if new.phone else None,
+        "anonymous": new.anonymous,
+        "confidential": new.confidential,
+        "wants_callback": new.wants_callback,
+        "query_code_index": keyring.index(f"query:{code}"),
+        "repeats_id": new.repeats_id,
+        "source_system": new.source_system,
+        "source_key": new.source_key,
+        "registered_by": by.user_id,
+        "registered_at": now,
+    }
 
 
 def _write(
