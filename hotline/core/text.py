@@ -16,6 +16,8 @@ _CONTROL: Final = dict.fromkeys([*range(9), 11, 12, *range(14, 32), *range(127, 
 _BLANKS: Final = re.compile(r"[ \t\u00a0\u3000]+")
 _BREAKS: Final = re.compile(r"\n{3,}")
 _CJK: Final = re.compile(r"[\u3400-\u9fff\U00020000-\U0002ffff]")
+#: A longer word is searched by its beginning: PostgreSQL keeps 11 bits of a lexeme's length and cuts the rest silently.
+_MOST_WORD: Final = 64
 _WORDY: Final = re.compile(r"[\w\u3400-\u9fff]")
 
 
@@ -53,7 +55,7 @@ def search_words(text: str, *, most: int = 4_000) -> list[str]:
             continue
         single = ""
         if _WORDY.search(word):
-            found[word] = None
+            found[word[:_MOST_WORD]] = None
         if len(found) >= most:
             break
     return list(found)
