@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from callbacks import policy, queries
@@ -47,21 +48,20 @@ class Review:
     phone: str = ""
 
 
-def plan_callback(session: Session, *, ticket_id: int, dispatch_id: int, round_: int, now: datetime) -> Callback:
+def plan_callback(session: Session, *, ticket_id: int, dispatch_id: int, round_: int, now: datetime) -> None:
     """Put an answered ticket into the queue; once per answer."""
-    known = session.scalars(select(Callback).where(Callback.dispatch_id == dispatch_id)).first()
-    if known is not None:
-        return known
     ticket = session.get_one(Ticket, ticket_id)
-    planned = Callback(
-        ticket_id=ticket_id,
-        dispatch_id=dispatch_id,
-        round=round_,
-        planned_at=policy.within_hours(now),
-        priority=2 if ticket.kind is Kind.BAD_REVIEW else 0,
+    session.execute(
+        insert(Callback)
+        .values(
+            ticket_id=ticket_id,
+            dispatch_id=dispatch_id,
+            round=round_,
+            planned_at=policy.within_hours(now),
+            priority=2 if ticket.kind is Kind.BAD_REVIEW else 0,
+        )
+        .on_conflict_do_nothing(index_elements=["dispatch_id"])
     )
-    session.add(planned)
-    return planned
 
 
 def claim(session: Session, *, callback_id: int, by: Actor, now: datetime) -> Callback:
@@ -282,7 +282,7 @@ def independent(session: Session, *, ticket_id: int, by: Actor) -> None:
     """Raise `Denied` for a person, or a member of a unit, that handled the ticket (domain.md 3.2)."""
     if by.user_id is not None and by.user_id in handlers_of(session, ticket_id, HANDLING):
         raise Denied("您经办过此工单，不能由您回访。")
-    if by.department_ids & departments_that_held(session, ticket_id):
+    if by.department_ids and by.department_ids & departments_that_held(session, ticket_id):
         raise Denied("承办单位不能回访自己办理的工单。")
 
 
@@ -308,7 +308,6 @@ def _attempt(session: Session, row: Callback, *, outcome: AttemptOutcome, note: 
     session.add(
         CallbackAttempt(callback_id=row.id, at=now, outcome=outcome, note=redact(note.strip())[:500], by_id=by.user_id)
     )
-    session.flush()  # the attempt just made counts when we ask whether enough was tried
 
 
 def _times(session: Session, callback_id: int) -> list[datetime]:
@@ -322,7 +321,6 @@ def _times(session: Session, callback_id: int) -> list[datetime]:
 def _finish(session: Session, row: Callback, ticket: Ticket, *, verdict: Verdict, by: Actor, now: datetime) -> None:
     row.verdict, row.done_at, row.done_by = verdict, now, by.user_id
     row.claimed_by = row.claimed_at = None
-    session.flush()  # the database checks the result before the ticket moves
     if verdict is Verdict.REWORK:
         routing.redispatch(session, ticket, reason=row.reason, by=by, now=now)
     else:

@@ -236,9 +236,11 @@ def send_back(
 
 def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: datetime) -> None:
     """End the dispatch of a ticket that has been closed; without one there is nothing to end."""
-    row = current_dispatch(session, ticket_id)
-    if row is not None and row.ended_at is None:
-        _end(row, Ending.WITHDRAWN if withdrawn else Ending.CLOSED, now=now)
+    session.execute(
+        update(Dispatch)
+        .where(Dispatch.ticket_id == ticket_id, Dispatch.is_current, Dispatch.ended_at.is_(None))
+        .values(ended_at=now, ending=Ending.WITHDRAWN if withdrawn else Ending.CLOSED)
+    )
 
 
 def require_holder(session: Session, *, ticket_id: int, by: Actor) -> Dispatch:
@@ -368,7 +370,6 @@ def _send(
 def _sign(session: Session, ticket: Ticket, row: Dispatch, *, by: Actor, now: datetime) -> None:
     tickets.move(session, ticket, Act.SIGN, by=by, now=now, details={"late": now > row.sign_due_at})
     row.signed_at, row.signed_by = now, by.user_id
-    session.flush()  # the next move of this transaction starts from the signed state
     outbox.publish(session, TicketSigned(ticket_id=ticket.id, dispatch_id=row.id), now=now)
 
 

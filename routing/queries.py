@@ -34,6 +34,7 @@ from hotline.core.permissions import Actor, Permission
 from hotline.core.text import quoted, search_words
 from hotline.people.models import User
 from hotline.tickets.models import Category, Region, Ticket, TicketSearch
+from hotline.tickets.queries import locked_here
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Ending, Membership, Suggestion
@@ -218,11 +219,19 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     )
 
 
-def ticket_for(session: Session, actor: Actor, number: str) -> Ticket:
-    """Return the ticket with this number if the person may see it; otherwise `NotFound`, which tells nothing."""
-    ticket = session.scalars(select(Ticket).where(Ticket.number == number.strip(), visible_to(actor))).first()
+def ticket_for(session: Session, actor: Actor, number: str, *, lock: bool = False) -> Ticket:
+    """Return the ticket with this number if the person may see it; otherwise `NotFound`, which tells nothing.
+
+    With `lock` it is locked in the same breath, for an act that follows in this transaction.
+    """
+    query = select(Ticket).where(Ticket.number == number.strip(), visible_to(actor))
+    if lock:
+        query = query.with_for_update(of=Ticket).execution_options(populate_existing=True)  # an act follows at once
+    ticket = session.scalars(query).first()
     if ticket is None:
         raise NotFound
+    if lock:
+        locked_here(session).add(ticket.id)
     return ticket
 
 

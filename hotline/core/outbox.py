@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ForeignKey, Index, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from hotline.core.db import Base
@@ -101,13 +102,17 @@ def put_back(session: Session, ids: Sequence[int], *, error: str) -> None:
 
 
 def begin_reaction(session: Session, *, outbox_id: int, reaction: str, now: datetime) -> bool:
-    """Claim one reaction to one row; false when it has already had its effect."""
-    done = session.get(ReactionDone, (outbox_id, reaction))
-    if done is not None:
-        return False
-    session.add(ReactionDone(outbox_id=outbox_id, reaction=reaction, done_at=now))
-    session.flush()  # a second runner of the same reaction fails here, before it does anything
-    return True
+    """Claim one reaction to one row; false when it has already had its effect.
+
+    A second runner of the same reaction waits here until the first has committed, and then gets false.
+    """
+    claimed = session.execute(
+        insert(ReactionDone)
+        .values(outbox_id=outbox_id, reaction=reaction, done_at=now)
+        .on_conflict_do_nothing()
+        .returning(ReactionDone.reaction)
+    ).first()
+    return claimed is not None
 
 
 def reactions_done(session: Session, *, outbox_id: int) -> set[str]:

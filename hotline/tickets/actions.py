@@ -21,6 +21,7 @@ from hotline.core.personal_data import mask_address, mask_name, mask_phone, reda
 from hotline.core.sealing import Keyring, Personal
 from hotline.core.text import clean, clean_line, search_words
 from hotline.people.models import User
+from hotline.tickets import queries
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
 from hotline.tickets.models import (
     Category,
@@ -142,11 +143,14 @@ def lock(session: Session, ticket_id: int, *, version: int | None = None) -> Tic
     With `version`, raises `StaleTicket` unless it still is as the person last saw it; so a lost update is
     impossible. Raises `NotFound` when there is no such ticket.
     """
-    ticket = session.scalars(
-        select(Ticket).where(Ticket.id == ticket_id).with_for_update().execution_options(populate_existing=True)
-    ).first()  # the lock is held until the edge commits, so what is decided below stays true
+    ticket = session.get(Ticket, ticket_id) if ticket_id in queries.locked_here(session) else None
     if ticket is None:
-        raise NotFound
+        ticket = session.scalars(
+            select(Ticket).where(Ticket.id == ticket_id).with_for_update().execution_options(populate_existing=True)
+        ).first()  # the lock is held until the edge commits, so what is decided below stays true
+        if ticket is None:
+            raise NotFound
+        queries.locked_here(session).add(ticket_id)
     if version is not None and ticket.version != version:
         raise _stale(session, ticket, seen=version)
     return ticket

@@ -366,3 +366,16 @@ def texts_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, tuple[str
     """Return title and content, redacted as stored, of each of these tickets."""
     rows = session.execute(select(Ticket.id, Ticket.title, Ticket.content).where(Ticket.id.in_(list(ticket_ids))))
     return {ticket_id: (title, content) for ticket_id, title, content in rows}
+
+
+def locked_here(session: Session) -> set[int]:
+    """Return the tickets that this transaction has locked; whoever locks one writes it down here.
+
+    A second lock of the same ticket in one transaction would only cost a round trip.
+    """
+    transaction = session.get_transaction()
+    known: tuple[object, set[int]] | None = session.info.get("locked_tickets")
+    if known is None or known[0] is not transaction or transaction is None:
+        known = (transaction, set())
+        session.info["locked_tickets"] = known
+    return known[1]

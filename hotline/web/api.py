@@ -206,7 +206,7 @@ def dispatch(number: str) -> ResponseReturnValue:
         department = routing_queries.department_by_code(session, given.department)
         if department is None:
             raise Invalid({"department": f"没有代码为“{given.department[:40]}”的单位。"})
-        ticket = routing_queries.ticket_for(session, actor(), number)
+        ticket = routing_queries.ticket_for(session, actor(), number, lock=True)
         sent = routing.dispatch(
             session,
             ticket_id=ticket.id,
@@ -224,7 +224,7 @@ def dispatch(number: str) -> ResponseReturnValue:
 def sign(number: str) -> ResponseReturnValue:
     """Sign for a ticket."""
     with db().begin() as session:
-        ticket = routing_queries.ticket_for(session, actor(), number)
+        ticket = routing_queries.ticket_for(session, actor(), number, lock=True)
         row = routing.sign(session, ticket_id=ticket.id, by=actor(), now=now())
     return {"number": number, "signed_at": present.iso(row.signed_at)}
 
@@ -235,7 +235,7 @@ def answer(number: str) -> ResponseReturnValue:
     """Feed back for the department that holds the ticket; signs for it too if that was not done."""
     given = forms.body(AnswerBody)
     with db().begin() as session:
-        ticket = routing_queries.ticket_for(session, actor(), number)
+        ticket = routing_queries.ticket_for(session, actor(), number, lock=True)
         routing.answer(
             session,
             ticket_id=ticket.id,
@@ -253,7 +253,7 @@ def callback(number: str) -> ResponseReturnValue:
     """Record the callback that the ticket waits for: an attempt, or what the citizen said."""
     given = forms.body(CallbackBody)
     with db().begin() as session:
-        ticket = routing_queries.ticket_for(session, actor(), number)
+        ticket = routing_queries.ticket_for(session, actor(), number, lock=True)
         waiting = callback_queries.open_callback(session, ticket.id)
         if waiting is None:
             raise NotFound("这张工单没有待记录的回访。")

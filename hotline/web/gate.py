@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
 from flask import Flask, current_app, g, redirect, request, session, url_for
@@ -13,13 +13,16 @@ from hotline.core import clock
 from hotline.core.db import Database
 from hotline.core.errors import Denied, NotSignedIn
 from hotline.core.permissions import GRANTS, PUBLIC, Actor, Permission
-from hotline.people.queries import SignedIn, signed_in, token_bearer
+from hotline.people.queries import SignedIn, signed_in, token_bearer, token_hash
 from hotline.wiring import Installation
 from routing.queries import departments_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK: Final = "_needs"
 TOKEN_KEY: Final = "token"  # noqa: S105 - the name of a field, not a secret
+#: How long a process believes a machine's token without asking again, and how many it remembers.
+TOKEN_REMEMBERED: Final = timedelta(seconds=5)
+MOST_REMEMBERED: Final = 1_000
 #: Views of Flask's own that serve no data of ours.
 OPEN_ENDPOINTS: Final = frozenset({"static"})
 
@@ -118,23 +121,52 @@ def guard(app: Flask) -> None:
 
 def _recognise() -> None:
     """Find out who asks: an API token in the header, or the browser's token in the signed cookie."""
-    header = request.headers.get("Authorization", "")
+    if request.blueprint == "api":
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        found = _bearer(token.strip()) if kind.lower() == "bearer" else None
+    else:
+        token = str(session.get(TOKEN_KEY, ""))
+        found = _holder(token) if token else None
+    if found is not None:
+        g.person, g.actor = found
+
+
+def _holder(token: str) -> tuple[SignedIn, Actor] | None:
     with db().read() as connection:
-        if request.blueprint == "api":
-            kind, _, token = header.partition(" ")
-            who = token_bearer(connection, token=token.strip()) if kind.lower() == "bearer" else None
-        else:
-            token = str(session.get(TOKEN_KEY, ""))
-            who = signed_in(connection, token=token, now=now()) if token else None
-        if who is None:
-            return
-        departments = (
-            departments_of(connection, who.user_id)
-            if who.user_id is not None and Permission.TICKET_ANSWER in GRANTS[who.role]
-            else frozenset()
-        )
-    g.person = who
-    g.actor = Actor(user_id=who.user_id, role=who.role, department_ids=departments, name=who.display_name)
+        who = signed_in(connection, token=token, now=now())
+        return (who, _actor(connection, who)) if who is not None else None
+
+
+def _bearer(token: str) -> tuple[SignedIn, Actor] | None:
+    """Look a machine's token up, or remember it from a moment ago: a program sends hundreds of requests a second.
+
+    So a token that is ended still opens for up to `TOKEN_REMEMBERED` in other processes; docs/decisions/0002.
+    """
+    remembered: dict[bytes, tuple[datetime, tuple[SignedIn, Actor]]]
+    remembered = current_app.extensions.setdefault("hotline.tokens", {})
+    key = token_hash(token)
+    known = remembered.get(key)
+    if known is not None and now() - known[0] < TOKEN_REMEMBERED:
+        return known[1]
+    with db().read() as connection:
+        who = token_bearer(connection, token=token)
+        found = (who, _actor(connection, who)) if who is not None else None
+    if found is None:
+        remembered.pop(key, None)
+        return None
+    if len(remembered) >= MOST_REMEMBERED:
+        remembered.clear()
+    remembered[key] = (now(), found)
+    return found
+
+
+def _actor(connection: Any, who: SignedIn) -> Actor:  # noqa: ANN401 - a session; pages import no SQLAlchemy
+    departments = (
+        departments_of(connection, who.user_id)
+        if who.user_id is not None and Permission.TICKET_ANSWER in GRANTS[who.role]
+        else frozenset()
+    )
+    return Actor(user_id=who.user_id, role=who.role, department_ids=departments, name=who.display_name)
 
 
 def endpoints(app: Flask) -> Mapping[str, frozenset[Permission] | str | None]:
