@@ -76,6 +76,15 @@ def claim(session: Session, *, callback_id: int, by: Actor, now: datetime) -> Ca
     return row
 
 
+def release(session: Session, *, callback_id: int, by: Actor, now: datetime) -> Callback:
+    """Put a callback that one opened back into the queue, so that somebody else may ring."""
+    row, _ = _open(session, callback_id, by=by)
+    if row.claimed_by not in {None, by.user_id} and row.claimed_at and row.claimed_at > now - queries.CLAIM_LASTS:
+        raise Conflict("另一位回访员正在回访此工单。")
+    row.claimed_by = row.claimed_at = None
+    return row
+
+
 def record_attempt(
     session: Session, *, callback_id: int, outcome: AttemptOutcome, note: str, by: Actor, now: datetime
 ) -> Callback:

@@ -100,6 +100,12 @@ def next_attempt(attempts: Sequence[datetime], *, now: datetime) -> datetime:
     return within_hours(at)
 
 
+def after_another(attempts: Sequence[datetime], *, now: datetime) -> datetime | None:
+    """Return when one would ring again if this ringing, too, reached nobody; nothing when the ticket would close."""
+    tried = [*attempts, now]
+    return None if exhausted(tried) else next_attempt(tried, now=now)
+
+
 def within_hours(at: datetime) -> datetime:
     """Return the same moment, or the next one at which a citizen may be rung."""
     wall = local(at)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, func, literal, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
-from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating
-from callbacks.policy import Verdict
+from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
+from callbacks.policy import Satisfaction, Solved, Verdict
 from hotline.core.errors import NotFound
 from hotline.core.permissions import Actor
 from hotline.people.models import User
 from hotline.tickets.models import Category, JournalEntry, Ticket
-from hotline.tickets.states import HANDLING
+from hotline.tickets.states import HANDLING, State
 from hotline.tickets.vocabulary import Kind, RequestType, Urgency
 from routing.models import Department, Dispatch
 
@@ -52,16 +52,32 @@ class CallbackRow:
     done_at: datetime | None = None
     done_by: str = ""
     attempts_made: Sequence[CallbackAttempt] = field(default_factory=tuple)
+    #: What the citizen said; nothing before the result.
+    replied: bool | None = None
+    solved: Solved | None = None
+    process: Satisfaction | None = None
+    result: Satisfaction | None = None
+    reason: str = ""
+    wants_rework: bool | None = None
 
 
 def waiting(
-    session: Session, actor: Actor, *, now: datetime, after: tuple[int, datetime, int] | None = None, limit: int = 30
+    session: Session,
+    actor: Actor,
+    *,
+    now: datetime,
+    after: tuple[int, datetime, int] | None = None,
+    due_only: bool = False,
+    limit: int = 30,
 ) -> Sequence[CallbackRow]:
     """Return whom to ring next, without those whom this person must not ring (domain.md 3.2).
 
-    Priority first, then the planned time; `after` is (priority, planned_at, id) of the last line seen.
+    Priority first, then the planned time; `after` is (priority, planned_at, id) of the last line seen. `due_only`
+    leaves out whose planned time has not come.
     """
     query = _rows().where(Callback.done_at.is_(None))
+    if due_only:
+        query = query.where(Callback.planned_at <= now)
     if after is not None:
         priority, planned_at, callback_id = after
         query = query.where(
@@ -99,12 +115,12 @@ def waiting(
     return [_row(*row) for row in session.execute(query)]
 
 
-def finished(session: Session, *, before: datetime | None = None, limit: int = 30) -> Sequence[CallbackRow]:
-    """Return the newest results, those done before `before`."""
+def finished(session: Session, *, before: tuple[datetime, int] | None = None, limit: int = 30) -> Sequence[CallbackRow]:
+    """Return the newest results; `before` is (done_at, id) of the last line seen."""
     query = _rows().where(Callback.done_at.is_not(None))
     if before is not None:
-        query = query.where(Callback.done_at < before)
-    query = query.order_by(Callback.done_at.desc()).limit(min(limit, 100))
+        query = query.where(tuple_(Callback.done_at, Callback.id) < tuple_(literal(before[0]), literal(before[1])))
+    query = query.order_by(Callback.done_at.desc(), Callback.id.desc()).limit(min(limit, 100))
     return [_row(*row) for row in session.execute(query)]
 
 
@@ -190,6 +206,12 @@ def _row(  # noqa: PLR0917 - the columns of the select above
         verdict=callback.verdict,
         done_at=callback.done_at,
         done_by=doer or "",
+        replied=callback.replied,
+        solved=callback.solved,
+        process=callback.process,
+        result=callback.result,
+        reason=callback.reason,
+        wants_rework=callback.wants_rework,
     )
 
 
@@ -198,3 +220,129 @@ def ratings_of(session: Session, ticket_id: int) -> Sequence[CitizenRating]:
     return session.scalars(
         select(CitizenRating).where(CitizenRating.ticket_id == ticket_id).order_by(CitizenRating.id).limit(50)
     ).all()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewRow:
+    """One bad review: what the counter's device told, what two persons found, what the unit put right."""
+
+    ticket_id: int
+    number: str
+    title: str
+    state: State
+    service_item: str
+    service_window: str
+    department: str
+    stars: int
+    real_name: bool
+    rated_at: datetime
+    registered_at: datetime
+    due_at: datetime | None
+    proposed: ReviewVerdict | None
+    proposed_by_id: int | None
+    proposed_by: str
+    proposed_reason: str
+    verdict: ReviewVerdict | None
+    verified_by: str
+    verified_at: datetime | None
+    rectification: str
+    rectified_by: str
+    rectified_at: datetime | None
+    #: Of the newest callback: None when there is none yet.
+    callback_done: bool | None
+    callback_verdict: Verdict | None
+    callback_attempts: int
+
+
+def reviews(session: Session, *, stage: str = "", after: int | None = None, limit: int = 30) -> Sequence[ReviewRow]:
+    """Return bad reviews, the newest first; `stage` is open, proposed, judged or empty; `after` the last ticket seen.
+
+    `open` waits for the first person, `proposed` for the second, `judged` has been classified.
+    """
+    query = _reviews()
+    if stage == "open":
+        query = query.where(BadReview.proposed.is_(None), BadReview.verdict.is_(None), Ticket.state != State.CLOSED)
+    elif stage == "proposed":
+        query = query.where(BadReview.proposed.is_not(None), BadReview.verdict.is_(None), Ticket.state != State.CLOSED)
+    elif stage == "judged":
+        query = query.where(BadReview.verdict.is_not(None))
+    if after is not None:
+        query = query.where(Ticket.id < after)
+    return [_review_row(*row) for row in session.execute(query.order_by(Ticket.id.desc()).limit(min(limit, 100)))]
+
+
+def review_of(session: Session, ticket_id: int) -> ReviewRow | None:
+    """Return what is known of one ticket's bad review, if it is one."""
+    row = session.execute(_reviews().where(Ticket.id == ticket_id)).first()
+    return _review_row(*row) if row is not None else None
+
+
+def _reviews() -> Any:  # noqa: ANN401 - a select of eight columns has no readable type
+    proposer, verifier, rectifier = (aliased(User, name=name) for name in ("proposer", "verifier", "rectifier"))
+    newest = select(func.max(Callback.id)).where(Callback.ticket_id == Ticket.id).correlate(Ticket).scalar_subquery()
+    first_due = (
+        select(Dispatch.due_at)
+        .where(Dispatch.ticket_id == Ticket.id)
+        .order_by(Dispatch.id)
+        .limit(1)
+        .correlate(Ticket)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Ticket,
+            BadReview,
+            Department.name,
+            proposer.display_name,
+            verifier.display_name,
+            rectifier.display_name,
+            Callback,
+            first_due,
+        )
+        .join(BadReview, BadReview.ticket_id == Ticket.id)
+        .join(Department, Department.code == BadReview.department_code, isouter=True)
+        .join(proposer, proposer.id == BadReview.proposed_by, isouter=True)
+        .join(verifier, verifier.id == BadReview.verified_by, isouter=True)
+        .join(rectifier, rectifier.id == BadReview.rectified_by, isouter=True)
+        .join(Callback, Callback.id == newest, isouter=True)
+        .where(Ticket.kind == Kind.BAD_REVIEW)
+    )
+
+
+def _review_row(  # noqa: PLR0917 - the columns of the select above
+    ticket: Ticket,
+    review: BadReview,
+    department: str | None,
+    proposer: str | None,
+    verifier: str | None,
+    rectifier: str | None,
+    callback: Callback | None,
+    due_at: datetime | None,
+) -> ReviewRow:
+    return ReviewRow(
+        ticket_id=ticket.id,
+        number=ticket.number,
+        title=ticket.title,
+        state=ticket.state,
+        service_item=review.service_item,
+        service_window=review.service_window,
+        department=department or review.department_code,
+        stars=review.stars,
+        real_name=review.real_name,
+        rated_at=review.rated_at,
+        registered_at=ticket.registered_at,
+        due_at=due_at,
+        proposed=review.proposed,
+        proposed_by_id=review.proposed_by,
+        proposed_by=proposer or "",
+        proposed_reason=review.proposed_reason,
+        verdict=review.verdict,
+        verified_by=verifier or "",
+        verified_at=review.verified_at,
+        rectification=review.rectification,
+        rectified_by=rectifier or "",
+        rectified_at=review.rectified_at,
+        callback_done=None if callback is None else callback.done_at is not None,
+        callback_verdict=callback.verdict if callback else None,
+        callback_attempts=callback.attempts if callback else 0,
+    )

@@ -411,6 +411,15 @@ def _judge_suggestion(session: Session, ticket: Ticket, *, department_id: int, n
     )
 
 
+def problems_in(feedback: Feedback, *, now: datetime) -> dict[str, list[str]]:
+    """Return what would be refused in this feedback, by field; a form asks before it is complete."""
+    try:
+        _checked(feedback, now=now)
+    except Invalid as error:
+        return error.fields
+    return {}
+
+
 def _checked(feedback: Feedback, *, now: datetime) -> Feedback:  # noqa: C901 - one line per rule of the form
     note, words, plan = feedback.internal_note.strip(), feedback.public_answer.strip(), feedback.plan.strip()
     problems: dict[str, str] = {}

@@ -772,3 +772,87 @@ def due_by_department(session: Session, *, now: datetime) -> dict[int, Due]:
         .group_by(Dispatch.department_id)
     )
     return {department_id: Due(overdue=overdue, today=today) for department_id, overdue, today in rows}
+
+
+def in_hand(
+    session: Session,
+    actor: Actor,
+    *,
+    signed: bool,
+    department_id: int | None = None,
+    cursor: str = "",
+    limit: int = 30,
+) -> TicketPage:
+    """Return what the person's departments have to sign for, or to answer, in order of the deadline, by keyset.
+
+    Raises `Invalid` for a cursor that is not one of ours.
+    """
+    held = (
+        Dispatch.is_current,
+        Dispatch.answered_at.is_(None),
+        Dispatch.ended_at.is_(None),
+        Dispatch.signed_at.is_not(None) if signed else Dispatch.signed_at.is_(None),
+    )
+    return _desk(session, actor, held, department_id=department_id, by_due=True, cursor=cursor, limit=limit)
+
+
+def answered_by(
+    session: Session, actor: Actor, *, department_id: int | None = None, cursor: str = "", limit: int = 30
+) -> TicketPage:
+    """Return what the person's departments answered last and was not sent back since, the newest ticket first."""
+    held = (Dispatch.is_current, Dispatch.answered_at.is_not(None))
+    return _desk(session, actor, held, department_id=department_id, by_due=False, cursor=cursor, limit=limit)
+
+
+def _desk(
+    session: Session,
+    actor: Actor,
+    held: Sequence[Any],
+    *,
+    department_id: int | None,
+    by_due: bool,
+    cursor: str,
+    limit: int,
+) -> TicketPage:
+    # The page is found among the dispatches alone, from the index of the desk; only its rows are then joined.
+    limit = min(limit, MOST_ROWS)
+    backwards, key = _parse_cursor(cursor, by_due=by_due)
+    mine = actor.department_ids if department_id is None else actor.department_ids & {department_id}
+    found = select(Dispatch.id).where(Dispatch.department_id.in_(sorted(mine)), *held)
+    place = tuple_(Dispatch.due_at, Dispatch.ticket_id) if by_due else tuple_(Dispatch.ticket_id)
+    rising = by_due is not backwards
+    if key is not None:
+        here = tuple_(literal(key[0]), literal(key[1], BigInteger)) if by_due else tuple_(literal(key[1], BigInteger))
+        found = found.where(place > here if rising else place < here)
+    columns: tuple[Any, ...] = (Dispatch.due_at, Dispatch.ticket_id) if by_due else (Dispatch.ticket_id,)
+    order = [column.asc() if rising else column.desc() for column in columns]
+    chosen = found.order_by(*order).limit(limit + 1)
+    rows = session.execute(
+        select(Ticket, Category.path, Department.short_name, Department.id, Dispatch.sign_due_at, Dispatch.signed_at)
+        .select_from(Dispatch)
+        .join(Ticket, Ticket.id == Dispatch.ticket_id)
+        .join(Department, Department.id == Dispatch.department_id)
+        .join(Category, Category.id == Ticket.category_id, isouter=True)
+        .where(Dispatch.id.in_(chosen))
+        .order_by(*order)
+    )
+    read = [_row(*row) for row in rows]
+    more, page = len(read) > limit, read[:limit]
+    if backwards:
+        page.reverse()
+    if not page:
+        return TicketPage(rows=())
+    has_next, has_previous = (True, more) if backwards else (more, key is not None)
+    return TicketPage(
+        rows=page,
+        next_cursor=_cursor("n", page[-1], by_due=by_due) if has_next else "",
+        previous_cursor=_cursor("p", page[0], by_due=by_due) if has_previous else "",
+    )
+
+
+def place_names(session: Session, ticket: Ticket) -> tuple[str, str]:
+    """Return the paths of a ticket's category and of its region, empty where it has none."""
+    category = select(Category.path).where(Category.id == ticket.category_id).scalar_subquery()
+    region = select(Region.path).where(Region.id == ticket.region_id).scalar_subquery()
+    found = session.execute(select(func.coalesce(category, ""), func.coalesce(region, ""))).one()
+    return str(found[0]), str(found[1])
