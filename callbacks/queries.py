@@ -346,3 +346,37 @@ def _review_row(  # noqa: PLR0917 - the columns of the select above
         callback_verdict=callback.verdict if callback else None,
         callback_attempts=callback.attempts if callback else 0,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackStory:
+    """One callback with what was said in it, and every ringing with the name of who rang."""
+
+    callback: Callback
+    done_by: str
+    attempts: Sequence[tuple[CallbackAttempt, str]] = field(default_factory=tuple)
+
+
+def story_of(session: Session, ticket_id: int) -> Sequence[CallbackStory]:
+    """Return every callback of a ticket in order, with its answers and its attempts."""
+    found = session.execute(
+        select(Callback, User.display_name)
+        .join(User, User.id == Callback.done_by, isouter=True)
+        .where(Callback.ticket_id == ticket_id)
+        .order_by(Callback.id)
+        .limit(50)
+    ).all()
+    if not found:
+        return []
+    attempts: dict[int, list[tuple[CallbackAttempt, str]]] = {}
+    for attempt, name in session.execute(
+        select(CallbackAttempt, User.display_name)
+        .join(User, User.id == CallbackAttempt.by_id, isouter=True)
+        .where(CallbackAttempt.callback_id.in_([row.id for row, _ in found]))
+        .order_by(CallbackAttempt.id)
+        .limit(500)
+    ):
+        attempts.setdefault(attempt.callback_id, []).append((attempt, name or ""))
+    return [
+        CallbackStory(callback=row, done_by=name or "", attempts=tuple(attempts.get(row.id, ()))) for row, name in found
+    ]

@@ -379,3 +379,14 @@ def locked_here(session: Session) -> set[int]:
         known = (transaction, set())
         session.info["locked_tickets"] = known
     return known[1]
+
+
+def where_it_belongs(session: Session, ticket: Ticket) -> tuple[str, str]:
+    """Return the paths of a ticket's category and region, also of those that are no longer in use."""
+    row = session.execute(
+        select(
+            select(Category.path).where(Category.id == ticket.category_id).scalar_subquery(),
+            select(Region.path).where(Region.id == ticket.region_id).scalar_subquery(),
+        )
+    ).one()
+    return row[0] or "", row[1] or ""
