@@ -390,3 +390,11 @@ def where_it_belongs(session: Session, ticket: Ticket) -> tuple[str, str]:
         )
     ).one()
     return row[0] or "", row[1] or ""
+
+
+def known_source_keys(session: Session, source_system: str, keys: Iterable[str]) -> set[str]:
+    """Return which of these records of a feed or file have become tickets already."""
+    rows = session.scalars(
+        select(Ticket.source_key).where(Ticket.source_system == source_system, Ticket.source_key.in_(list(keys)))
+    )
+    return {key for key in rows if key is not None}
