@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -22,6 +22,7 @@ from routing.queries import calendar_overrides
 #: Under this name an administrator chooses the deadline profile of the city.
 PROFILE_SETTING: Final = "deadline_profile"
 REWORK: Final = "重办"
+REMEMBERED: Final = timedelta(seconds=10)
 _FEEDS: Final = {Channel.PROVINCE: "省12345", Channel.MAYOR_MAILBOX: "市长信箱", Channel.EMAIL: ""}
 
 
@@ -41,11 +42,11 @@ def grant(session: Session, ticket: Ticket, *, sla_class: str = "", now: datetim
     A bad review has its own duty: verified within one workday and, as a complaint, handled within the limit of
     its class (domain.md 4.3).
     """
-    chosen = setting(session, PROFILE_SETTING) or {"name": "default"}
-    profile = profiles.load(str(chosen.get("name", "default")))
+    rules = _rules(session, now=now)
+    profile = profiles.load(rules.profile)
     clocks = clocks_for(
         profile=profile,
-        calendar=calendar(session),
+        calendar=rules.calendar,
         source=_FEEDS.get(ticket.channel, ""),
         request_type=ticket.request_type.value,
         urgency=ticket.urgency.value,
@@ -77,6 +78,28 @@ def calendar(session: Session) -> WorkCalendar:
 def set_calendar_day(session: Session, row: CalendarDay) -> None:
     """Declare a workday or a day of rest; replaces what was said of that day before."""
     session.merge(row)
+    session.info.get("granting", {}).clear()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rules:
+    read_at: datetime
+    profile: str
+    calendar: WorkCalendar
+
+
+def _rules(session: Session, *, now: datetime) -> _Rules:
+    """Return the city's choice of profile and calendar, read again when what we remember is ten seconds old.
+
+    They change a few times a year and are asked for with every dispatch.
+    """
+    remembered: dict[str, _Rules] = session.info.setdefault("granting", {})
+    known = remembered.get("rules")
+    if known is None or not timedelta(0) <= now - known.read_at < REMEMBERED:
+        chosen = setting(session, PROFILE_SETTING) or {}
+        known = _Rules(read_at=now, profile=str(chosen.get("name", "default")), calendar=calendar(session))
+        remembered["rules"] = known
+    return known
 
 
 def _told(clock: Clock) -> dict[str, Any]:

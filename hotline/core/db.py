@@ -106,7 +106,8 @@ class Database:
         self._sessions = sessionmaker(
             self.engine,
             expire_on_commit=False,
-            info={"keyring": keyring, "at_once": dict(at_once or {}), "heard": heard},
+            # `granting` is shared by all sessions of this database: what routing remembers of the city's rules.
+            info={"keyring": keyring, "at_once": dict(at_once or {}), "heard": heard, "granting": {}},
         )
         self.keyring = keyring
 

@@ -56,9 +56,9 @@ def register(
         if known is not None:
             return known
         submission = session.get(Submission, (scope, key))
-    same = _same_open_matter(session, new)
-    if same is not None and not by.can(Permission.TICKET_REGISTER):
-        # A person at a desk decides himself; a citizen who sends the same text again has repeated it.
+    # A person at a desk decides himself; a citizen who sends the same text again has repeated it.
+    same = None if by.can(Permission.TICKET_REGISTER) else _same_open_matter(session, new)
+    if same is not None:
         tickets.count_repeat(session, ticket_id=same.id, words=new.content[:500], by=SYSTEM, now=now)
         registered = Registered(ticket_id=same.id, number=same.number, query_code="", repeat=True)
     else:
