@@ -75,13 +75,15 @@ def highlights(
 def _heat_words(
     heat: NDArray[np.float64], shown: str, known: Vocabulary, *, effect: dict[int, float], first: int
 ) -> None:
-    pieces = text.cut(shown)
     spots: dict[int, list[tuple[int, int]]] = {}
-    for start, piece in zip(text.offsets(pieces), pieces, strict=True):
-        for number in known.numbers([piece]):
-            spots.setdefault(number + first, []).append((start, start + len(piece)))
+    at = 0
+    for piece in text.cut(shown):
+        number = known.number(piece)
+        if number is not None and number + first in effect:
+            spots.setdefault(number + first, []).append((at, at + len(piece)))
+        at += len(piece)
     for number, where in spots.items():
-        value = effect.get(number, 0.0) / len(where)
+        value = effect[number] / len(where)
         for start, end in where:
             heat[start:end] += value / (end - start)
 
@@ -107,23 +109,22 @@ def _heat_characters(
 def _words(
     plain: dict[str, text.Aligned], heat: dict[str, NDArray[np.float64]], *, title: str, body: str, most: int
 ) -> tuple[Highlight, ...]:
-    found = []
+    found: list[tuple[float, str, int, int]] = []
     original = {"title": title, "body": body if body.strip() else title}
     for name, one in plain.items():
         if name == "body" and plain["body"] is plain["title"]:
             continue
-        pieces = text.cut(one.text)
-        for start, piece in zip(text.offsets(pieces), pieces, strict=True):
-            if not text.words(piece):
-                continue
-            value = float(heat[name][start : start + len(piece)].sum())
-            if value > 0:
-                begin, end = one.starts[start], one.ends[start + len(piece) - 1]
-                found.append(Highlight(field=name, start=begin, end=end, text=original[name][begin:end], weight=value))
-    total = sum(one.weight for one in found) or 1.0
-    strongest = sorted(found, key=lambda one: -one.weight)[:most]
+        sums = np.concatenate([[0.0], np.cumsum(heat[name])]).tolist()
+        start = 0
+        for piece in text.cut(one.text):
+            value, end = sums[start + len(piece)] - sums[start], start + len(piece)
+            if value > 0 and text.is_word(piece):
+                found.append((value, name, one.starts[start], one.ends[end - 1]))
+            start = end
+    total = sum(one[0] for one in found) or 1.0
+    found.sort(key=lambda one: -one[0])
     return tuple(
-        Highlight(field=one.field, start=one.start, end=one.end, text=one.text, weight=one.weight / total)
-        for one in strongest
-        if one.weight / total >= _LEAST_SHARE or one is strongest[0]
+        Highlight(field=name, start=begin, end=end, text=original[name][begin:end], weight=value / total)
+        for at, (value, name, begin, end) in enumerate(found[:most])
+        if value / total >= _LEAST_SHARE or at == 0
     )

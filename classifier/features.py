@@ -124,6 +124,10 @@ class Vocabulary:
         known = self._numbers.get
         return [number for number in map(known, words) if number is not None]
 
+    def number(self, word: str) -> int | None:
+        """Return the number of a word, or None when it is not known."""
+        return self._numbers.get(word)
+
     def name(self, number: int) -> str:
         """Return a feature as the text it stands for."""
         return self.terms[number] if self.terms else spelled(int(self.keys[number]))

@@ -88,7 +88,12 @@ def aligned(text: str) -> Aligned:
 
 def words(text: str) -> list[str]:
     """Cut normal text into words without guessing new ones (HMM off), punctuation left out."""
-    return [word for word in cut(text) if _WORDLIKE.search(word)]
+    return [word for word in cut(text) if is_word(word)]
+
+
+def is_word(piece: str) -> bool:
+    """Tell a piece with a letter, character or digit from mere punctuation."""
+    return _WORDLIKE.search(piece) is not None
 
 
 def cut(text: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Figures of the text model on real messages."""
