@@ -48,6 +48,8 @@ def search_words(text: str, *, most: int = 4_000) -> list[str]:
     found: dict[str, None] = {}
     single = ""
     for word in _cut(folded):
+        if len(found) >= most:
+            break
         if len(word) == 1 and _CJK.match(word):
             if single:
                 found[single + word] = None
