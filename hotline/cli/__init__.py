@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, MutableMapping
@@ -12,6 +13,7 @@ import click
 from typing_extensions import override
 
 from hotline.core.errors import HotlineError, Invalid
+from hotline.core.settings import Settings
 
 #: Secrets that may stand in a file: NAME_FILE names it (docs/settings.md, compose.yaml).
 SECRETS: Final = ("DATABASE_URL", "REDIS_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
@@ -127,6 +129,10 @@ COMMANDS: Final[dict[str, tuple[str, Callable[[], click.Command]]]] = {
 }
 
 
+#: Where `hotline run` writes down, for its owner only, how to reach the servers it has started.
+ADDRESSES: Final = Path("run") / "addresses.json"
+
+
 class Refused(click.ClickException):
     """A sentence for the person at the terminal; exit code 1."""
 
@@ -187,6 +193,22 @@ def read_secret_files(environment: MutableMapping[str, str]) -> None:
             problems[name] = f"{name}_FILE 指向的文件 {path} 无法读取：{error.strerror}。"
     if problems:
         raise Invalid(problems, "机密文件有误：")
+
+
+def installed() -> Settings:
+    """Return the settings, with the addresses of the servers that `hotline run` started for this home.
+
+    So a command in another terminal finds the private database without being told. Raises `Refused` when there is
+    no database to work with.
+    """
+    environment = dict(os.environ)
+    if not environment.get("DATABASE_URL"):
+        note = Settings.from_environment(environment).home / ADDRESSES
+        try:
+            environment |= json.loads(note.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise Refused("没有数据库可用：请先用 hotline run 启动系统，或设置 DATABASE_URL。") from error
+    return Settings.from_environment(environment)
 
 
 @click.group(

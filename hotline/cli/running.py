@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from hotline.cli import ADDRESSES
 from hotline.cli.serving import WEB_THREADS, WEB_WORKERS, web_command
 from hotline.core.settings import Settings
 from hotline.runtime.problems import CannotStart
@@ -102,6 +103,7 @@ def _run(settings: Settings, steps: Steps, *, listen: str, workers: int, demo: b
         environment = dict(os.environ) | {"HOTLINE_HOME": str(settings.home), "PORT": str(settings.port)}
         environment["DATABASE_URL"] = _database(settings, steps, servers, supervisor)
         environment["REDIS_URL"] = _broker(settings, steps, servers, supervisor)
+        servers.enter_context(_addresses_told(settings, environment))
         if settings.database_url or not is_prepared(settings.home, environment["DATABASE_URL"], demo=demo):
             _prepare_in_child(environment, demo=demo)
         with steps.step("启动网站"):
@@ -117,6 +119,20 @@ def _run(settings: Settings, steps: Steps, *, listen: str, workers: int, demo: b
         _welcome(steps.console, settings, listen=listen)
         with _farewell(steps):
             supervisor.watch()
+
+
+@contextmanager
+def _addresses_told(settings: Settings, environment: Mapping[str, str]) -> Iterator[None]:
+    """While we run, let other commands of the same owner find our private servers (`hotline.cli.installed`)."""
+    note = settings.home / ADDRESSES
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        json.dump({name: environment[name] for name in ("DATABASE_URL", "REDIS_URL")}, out)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -222,6 +238,12 @@ def _welcome(console: Console, settings: Settings, *, listen: str) -> None:
         for role, login, name in demonstration_accounts():
             table.add_row(role, login, password.read_text(encoding="utf-8").strip(), name)
         console.print(table)
+    from hotline.demo import real
+
+    if (folder := real.folder()) is not None:
+        console.print(
+            f"旁边有真实诉求样本 {folder}：另开终端执行 hotline demo load --real {folder} 可导入。", markup=False
+        )
     console.print(f"数据与日志在 {settings.home}；按 Ctrl-C 停止。")
 
 
@@ -315,7 +337,7 @@ def load_demonstration(settings: Settings, steps: Steps) -> None:
     new = not (settings.home / DEMO_PASSWORD).exists()
     password = demonstration_password(settings.home)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=steps.console, transient=True) as bar:
+    with Progress(*columns, console=steps.console, transient=True, disable=not steps.console.is_terminal) as bar:
         task = bar.add_task("载入演示城市", total=None, visible=False)
 
         def moved(done: int, total: int) -> None:
