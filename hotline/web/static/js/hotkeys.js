@@ -40,7 +40,7 @@
   const heard = (combo) => {
     const found = keyed(combo);
     const here = document.activeElement?.closest?.("tr[data-row], form[data-questions] fieldset");
-    const free = found.filter((one) => !one.closest("tr[data-row]"));
+    const free = found.filter((one) => !one.closest("tr[data-row]") || one.closest("[data-row-keys]"));
     return found.find((one) => here?.contains(one)) ?? free.find((one) => !one.closest("form[data-questions] fieldset")?.querySelector(":checked")) ?? free[0];
   };
 
