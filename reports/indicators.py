@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 from callbacks.models import ReviewVerdict
+from hotline.tickets.states import Outcome
 
 JUSTIFIED = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
 
@@ -106,3 +107,63 @@ def real_name_callback_rates(facts: Iterable[ReviewFact], *, now: datetime) -> C
         completed=Rate(numerator=completed, denominator=due, excluded=excluded),
         attempted=Rate(numerator=attempted, denominator=due, excluded=excluded),
     )
+
+
+#: What a supervisor looks at himself (domain.md 1.7: three repeats warn; 2.6, 2.10: a second return, a second rework).
+WATCH_REWORK, WATCH_RETURNS, WATCH_REPEATS = 2, 2, 3
+
+
+class WatchReason(StrEnum):
+    """Why an open ticket needs a supervisor's eye."""
+
+    REWORKED = "reworked"
+    PING_PONG = "ping_pong"
+    REPEATED = "repeated"
+
+
+def watch_reasons(*, rework_rounds: int, returned: int, repeats: int) -> tuple[WatchReason, ...]:
+    """重点关注: reworked twice or more, sent back twice or more (退单拉锯), or reported again three times or more."""
+    reasons = (
+        (rework_rounds >= WATCH_REWORK, WatchReason.REWORKED),
+        (returned >= WATCH_RETURNS, WatchReason.PING_PONG),
+        (repeats >= WATCH_REPEATS, WatchReason.REPEATED),
+    )
+    return tuple(reason for true, reason in reasons if true)
+
+
+#: Outcomes of tickets that a department answered and that were called back.
+_CALLED_BACK = frozenset({Outcome.CONFIRMED, Outcome.UNREACHABLE, Outcome.DECLINED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosingFact:
+    """So many tickets that were closed in one way."""
+
+    outcome: Outcome
+    #: Whether they had been sent back to be done again at least once.
+    reworked: bool
+    tickets: int
+    #: Whether they were closed on the day that is asked about.
+    today: bool = False
+
+
+def rework_rate(facts: Iterable[ClosingFact]) -> Rate:
+    """重办率: closed tickets that had been reworked at least once / tickets closed after an answer, by closing date.
+
+    Domain.md 5.1 (reopened / closed). Left out, each with its number: what the hotline answered, refused or handed
+    over itself, and what was withdrawn, for no department answered these (domain.md 2.2).
+    """
+    left_out: Counter[str] = Counter()
+    reworked = closed = 0
+    for fact in facts:
+        if fact.outcome not in _CALLED_BACK:
+            left_out[fact.outcome.value] += fact.tickets
+            continue
+        closed += fact.tickets
+        reworked += fact.tickets if fact.reworked else 0
+    return Rate(numerator=reworked, denominator=closed, excluded=dict(left_out))
+
+
+def closed_today(facts: Iterable[ClosingFact]) -> int:
+    """今日办结: tickets closed since midnight, in whatever way (全口径, domain.md 5.1 办结率)."""
+    return sum(fact.tickets for fact in facts if fact.today)

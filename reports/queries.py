@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import case, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql import ColumnElement
 
 from callbacks.models import BadReview, Callback
 from callbacks.policy import Verdict
+from hotline.core.clock import end_of_day, local_day
 from hotline.tickets.models import Ticket
+from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Kind
-from reports.indicators import Reach, ReviewFact
-from routing.models import Dispatch
+from reports.indicators import WATCH_REPEATS, WATCH_RETURNS, WATCH_REWORK, ClosingFact, Reach, ReviewFact
+from routing.models import Dispatch, Ending
 
 #: A callback belongs into the three days after its planned time (domain.md 3.3: three attempts within three days).
 CALL_WITHIN: Final = timedelta(days=3)
@@ -70,3 +75,100 @@ def review_facts(session: Session, *, since: datetime) -> Sequence[ReviewFact]:
         )
         for real_name, verdict, rectified_at, due_at, planned_at, reach in rows
     ]
+
+
+#: 重办率 on the overview is that of the closings of so many days.
+REWORK_DAYS: Final = timedelta(days=7)
+#: Registered, out, back, out, back: a ticket that was sent back twice has been written at least so often.
+_LEAST_VERSION: Final = 1 + 2 * WATCH_RETURNS
+
+
+class Figure(StrEnum):
+    """A figure of the overview that no ordinary query of tickets can say; its list has the same condition."""
+
+    SIGN_OVERDUE = "sign_overdue"
+    CLOSED_TODAY = "closed_today"
+    REWORKED = "reworked"
+    WATCHED = "watched"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """How many tickets came in on two days."""
+
+    today: int
+    yesterday: int
+
+
+def midnight(now: datetime) -> datetime:
+    """Return the instant at which the local day of `now` began."""
+    return end_of_day(now) - timedelta(days=1)
+
+
+def received(session: Session, *, now: datetime) -> Received:
+    """Return what was registered today and yesterday.
+
+    A number begins with the local day of its registration, so the index of numbers finds the two days.
+    """
+    today, yesterday = midnight(now), midnight(now) - timedelta(days=1)
+    row = session.execute(
+        select(
+            func.count().filter(Ticket.registered_at >= today), func.count().filter(Ticket.registered_at < today)
+        ).where(
+            Ticket.number >= f"{local_day(yesterday):%Y%m%d}",
+            Ticket.registered_at >= yesterday,
+            Ticket.registered_at < end_of_day(now),
+        )
+    ).one()
+    return Received(today=row[0], yesterday=row[1])
+
+
+def closings(session: Session, *, now: datetime) -> Sequence[ClosingFact]:
+    """Return what was closed in the last `REWORK_DAYS`, by outcome, rework and whether today."""
+    reworked, today = Ticket.rework_rounds > 0, Ticket.closed_at >= midnight(now)
+    rows = session.execute(
+        select(Ticket.outcome, reworked.label("reworked"), today.label("today"), func.count())
+        .where(Ticket.closed_at >= now - REWORK_DAYS)
+        .group_by("outcome", "reworked", "today")
+    )
+    return [
+        ClosingFact(outcome=outcome, reworked=was_reworked, today=was_today, tickets=count)
+        for outcome, was_reworked, was_today, count in rows
+        if outcome is not None  # the database holds that a closed ticket has one
+    ]
+
+
+def condition(figure: Figure, *, now: datetime) -> ColumnElement[bool]:
+    """Return what a figure counts, as the condition of its list (routing.queries.tickets_where)."""
+    match figure:
+        case Figure.SIGN_OVERDUE:
+            return and_(Ticket.state == State.DISPATCHED, Dispatch.sign_due_at < now)
+        case Figure.CLOSED_TODAY:
+            return Ticket.closed_at >= midnight(now)
+        case Figure.REWORKED:
+            return and_(
+                Ticket.closed_at >= now - REWORK_DAYS,
+                Ticket.rework_rounds > 0,
+                Ticket.outcome.in_([Outcome.CONFIRMED, Outcome.UNREACHABLE, Outcome.DECLINED]),
+            )
+        case Figure.WATCHED:
+            return _watched()
+
+
+def _watched() -> ColumnElement[bool]:
+    back = aliased(Dispatch, name="sent_back_before")
+    returned = (
+        select(func.count())
+        .where(back.ticket_id == Ticket.id, back.ending == Ending.SENT_BACK)
+        .correlate(Ticket)
+        .scalar_subquery()
+    )
+    return and_(
+        Ticket.state.in_([state for state in State if state is not State.CLOSED]),
+        or_(
+            Ticket.rework_rounds >= WATCH_REWORK,
+            Ticket.repeats >= WATCH_REPEATS,
+            # The first half costs nothing and leaves few for the second.
+            and_(Ticket.version >= _LEAST_VERSION, returned >= WATCH_RETURNS),
+        ),
+    )

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from hotline.core.errors import Invalid
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import setting
-from hotline.tickets.vocabulary import Channel, Kind
+from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing import profiles
 from routing.calendars import DayRow, Layer, WorkCalendar, china
 from routing.deadlines import Clock, clock_named, clocks_for
 from routing.models import CalendarDay
 from routing.profiles import ClockName
 from routing.queries import calendar_overrides
+from routing.steps import limit_in_words
 
 #: Under this name an administrator chooses the deadline profile of the city.
 PROFILE_SETTING: Final = "deadline_profile"
@@ -110,3 +111,30 @@ def _told(clock: Clock) -> dict[str, Any]:
         "confirmed": clock.confirmed,
         "steps": [step.text for step in clock.steps],
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsualLimits:
+    """The limits that most matters fall under, in words for citizens: `5 个工作日`; empty where the city sets none."""
+
+    dispatch: str
+    answer: str
+    question: str
+    urgent: str
+
+
+def usual_limits(session: Session) -> UsualLimits:
+    """Return what a citizen may usually expect under the profile that the city has chosen."""
+    chosen = setting(session, PROFILE_SETTING) or {}
+    profile = profiles.load(str(chosen.get("name", "default")))
+
+    def words(clock: ClockName, request_type: RequestType, urgency: Urgency) -> str:
+        found = profile.rule_for(clock, source="", request_type=request_type.value, urgency=urgency.value, sla_class="")
+        return limit_in_words(found[1]) if found else ""
+
+    return UsualLimits(
+        dispatch=words(ClockName.DISPATCH, RequestType.COMPLAINT, Urgency.ORDINARY),
+        answer=words(ClockName.HANDLE, RequestType.COMPLAINT, Urgency.ORDINARY),
+        question=words(ClockName.HANDLE, RequestType.CONSULTATION, Urgency.ORDINARY),
+        urgent=words(ClockName.HANDLE, RequestType.HELP, Urgency.URGENT),
+    )

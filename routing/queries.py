@@ -863,3 +863,46 @@ def tickets_by_id(session: Session, actor: Actor, ids: Iterable[int]) -> Sequenc
     return session.scalars(
         select(Ticket).where(Ticket.id.in_(list(ids)), visible_to(actor)).order_by(Ticket.id).limit(MOST_ROWS)
     ).all()
+
+
+def tickets_where(
+    session: Session,
+    actor: Actor,
+    condition: ColumnElement[bool],
+    *,
+    now: datetime,
+    cursor: str = "",
+    limit: int = 30,
+) -> TicketPage:
+    """Return the tickets a person may see that fulfil a report's condition, the newest first, by keyset.
+
+    The condition speaks of the ticket and of its current dispatch. Raises `Invalid` for a cursor that is not ours.
+    """
+    limit = min(limit, MOST_ROWS)
+    backwards, key = _parse_cursor(cursor, by_due=False)
+    query = _filtered(actor, ListFilter(), now=now).where(condition)
+    if key is not None:
+        query = query.where(Ticket.id > key[1] if backwards else Ticket.id < key[1])
+    order = Ticket.id.asc() if backwards else Ticket.id.desc()
+    found = [_row(*row) for row in session.execute(query.order_by(order).limit(limit + 1))]
+    more, rows = len(found) > limit, found[:limit]
+    if backwards:
+        rows.reverse()
+    if not rows:
+        return TicketPage(rows=())
+    has_next, has_previous = (True, more) if backwards else (more, key is not None)
+    return TicketPage(
+        rows=rows,
+        next_cursor=_cursor("n", rows[-1], by_due=False) if has_next else "",
+        previous_cursor=_cursor("p", rows[0], by_due=False) if has_previous else "",
+    )
+
+
+def returns_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, int]:
+    """Return, for each of these tickets that was sent back, how often it was."""
+    rows = session.execute(
+        select(Dispatch.ticket_id, func.count())
+        .where(Dispatch.ticket_id.in_(list(ticket_ids)), Dispatch.ending == Ending.SENT_BACK)
+        .group_by(Dispatch.ticket_id)
+    )
+    return dict(row._tuple() for row in rows)  # noqa: SLF001 - SQLAlchemy's public name for it

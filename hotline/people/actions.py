@@ -1,13 +1,14 @@
-"""What can be done with accounts: sign in, sign out, create, change, close, hand out tokens."""
+"""What can be done with accounts: sign in, sign out, create, change, close, hand out tokens; what strangers may do."""
 
 from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -26,6 +27,19 @@ FAILURE_WINDOW: Final = timedelta(minutes=15)
 LOCK: Final = timedelta(minutes=10)
 #: A browser stays signed in for a long shift and no longer.
 SIGN_IN_LASTS: Final = timedelta(hours=12)
+#: No limit looks further back than this; older counts are forgotten.
+LONGEST_WINDOW: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """How often one source (an address, a ticket) may do something for which nobody signs in, within a span of time."""
+
+    name: str
+    most: int
+    window: timedelta
+    #: What the person is told; how long to wait is added.
+    say: str
 
 
 def check_throttle(session: Session, *, login: str, address: str, now: datetime) -> None:
@@ -183,7 +197,7 @@ def end_token(session: Session, *, token_id: int, by: Actor, now: datetime) -> N
 
 def forget_expired(session: Session, *, now: datetime) -> int:
     """Delete sign-ins that ran out and guesses that no longer count; returns how many sign-ins went."""
-    session.execute(delete(SignInFailure).where(SignInFailure.first_at < now - FAILURE_WINDOW - LOCK))
+    session.execute(delete(SignInFailure).where(SignInFailure.first_at < now - LONGEST_WINDOW))
     return int(session.execute(delete(SignIn).where(SignIn.expires_at <= now)).rowcount)  # type: ignore[attr-defined]
 
 
@@ -209,3 +223,46 @@ def _require_people(by: Actor) -> None:
 
 def _login_ok(login: str) -> bool:
     return re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,39}", login) is not None
+
+
+def check_limit(session: Session, limit: Limit, *, source: str, now: datetime) -> None:
+    """Raise `Throttled` when the source has used up what it may do; counts nothing."""
+    row = session.execute(
+        select(SignInFailure.failures, SignInFailure.first_at).where(
+            SignInFailure.key == _limit_key(session, limit, source)
+        )
+    ).first()
+    if row is not None and row.failures >= limit.most and now < row.first_at + limit.window:
+        raise _used_up(limit, since=row.first_at, now=now)
+
+
+def count_use(session: Session, limit: Limit, *, source: str, now: datetime) -> None:
+    """Count one use; raises `Throttled` beyond the limit.
+
+    Stands last in its transaction: others of the same source wait here for its end. A use that must stay counted
+    although the act is refused gets a transaction of its own.
+    """
+    over = SignInFailure.first_at <= now - limit.window
+    row = session.execute(
+        insert(SignInFailure)
+        .values(key=_limit_key(session, limit, source), failures=1, first_at=now)
+        .on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "failures": case((over, 1), else_=SignInFailure.failures + 1),
+                "first_at": case((over, now), else_=SignInFailure.first_at),
+            },
+        )
+        .returning(SignInFailure.failures, SignInFailure.first_at)
+    ).one()
+    if row.failures > limit.most:
+        raise _used_up(limit, since=row.first_at, now=now)
+
+
+def _limit_key(session: Session, limit: Limit, source: str) -> bytes:
+    return keyring_of(session).index(f"limit:{limit.name}:{source}")
+
+
+def _used_up(limit: Limit, *, since: datetime, now: datetime) -> Throttled:
+    seconds = max(int((since + limit.window - now).total_seconds()) + 1, 1)
+    return Throttled(f"{limit.say}请 {-(-seconds // 60)} 分钟后再试，急事请直接拨打 12345。", retry_after_s=seconds)

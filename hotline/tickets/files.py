@@ -52,6 +52,12 @@ HINT: Final = (
 )
 
 
+class AlreadyAttached(Invalid):
+    """Every one of these files is on the ticket; nothing was added."""
+
+    say = "这些文件已经在附件中，没有重复添加。"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Upload:
     """A file as somebody hands it in."""
@@ -226,7 +232,7 @@ def attach(
             )
         )
     if not rows:
-        raise Invalid({"files": "这些文件已经在附件中，没有重复添加。"})
+        raise AlreadyAttached({"files": AlreadyAttached.say})
     session.add_all(rows)
     citizen = not by.can(Permission.TICKET_NOTE)
     tickets.move(
