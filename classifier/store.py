@@ -24,6 +24,7 @@ FORMAT: Final = 1
 """Raised whenever an older program could no longer read what we write."""
 MANIFEST: Final = "manifest.json"
 ARRAYS: Final = "arrays.npz"
+_FEW_LABELS: Final = 30
 _MOST_BYTES: Final = 400_000_000
 """Unpacked arrays beyond this are refused before they are read."""
 
@@ -169,9 +170,11 @@ def _arrays(model: Model) -> dict[str, Any]:
         arrays[f"terms{at}"] = np.frombuffer("\0".join(known.terms).encode(), np.uint8)
         arrays[f"idf{at}"] = known.idf.astype(np.float16)
     for at, head in enumerate(model.heads.values()):
-        # One byte each, scaled by label: on real data no prediction in a thousand changes, and the file is small.
-        step = np.maximum(np.abs(head.weights).max(axis=0), 1e-9) / 32000
-        arrays[f"weights{at}"] = np.rint(head.weights / step).astype(np.int16)
+        # Whole numbers, scaled by label: two bytes for few labels, one for a whole category tree, whose errors
+        # of half a step average out over the hundreds of features of a message.
+        kind, most = (np.int16, 32_000) if len(head.labels) <= _FEW_LABELS else (np.int8, 127)
+        step = np.maximum(np.abs(head.weights).max(axis=0), 1e-9) / most
+        arrays[f"weights{at}"] = np.rint(head.weights / step).astype(kind)
         arrays[f"step{at}"] = step.astype(np.float32)
         arrays[f"bias{at}"] = head.bias
     return arrays
