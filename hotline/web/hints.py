@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,7 +17,7 @@ from routing.queries import DepartmentNode
 #: Below this chance a candidate is noise and not shown; the first one always is.
 LEAST_SHOWN: Final = 0.02
 #: Below this chance two tickets are not called likely duplicates.
-LEAST_ALIKE: Final = 0.3
+LEAST_ALIKE: Final = 0.5
 #: How far back a duplicate is looked for.
 ALIKE_WITHIN: Final = timedelta(days=90)
 _SURE, _LIKELY, _EVEN = 0.9, 0.7, 0.5
@@ -43,6 +43,8 @@ class DepartmentHint:
     probability: float
     chance: str
     reason: str
+    #: Code of the likeliest category that speaks for it; empty when none of the likely ones is its own.
+    category: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +71,9 @@ def chance(probability: float) -> str:
         if probability >= _SURE
         else "较有把握"
         if probability >= _LIKELY
-        else "把握不大"
+        else "有一定把握"
         if probability >= _EVEN
-        else "仅供参考"
+        else "把握不足"
     )
     return f"{words}（{percent(probability)}）"
 
@@ -93,25 +95,10 @@ def marked(text: str, told: Mapping[str, Any], *, field: str) -> list[Piece]:
     is the redacted one they may have moved, so a word that is not at its place is looked for.
     """
     marks = [""] * len(text)
-
-    def paint(start: int, end: int, mark: str) -> None:
-        marks[start:end] = [mark] * (end - start)
-
-    for word in told.get("words", ()):
-        if word.get("field") != field:
-            continue
-        start, end, words = int(word["start"]), int(word["end"]), str(word["text"])
-        if text[start:end] != words:
-            start = text.find(words) if len(words) > 1 else -1
-            end = start + len(words)
-        if start >= 0:
-            paint(start, end, "moved")
-    for risk in told.get("risks", ()):
-        for words in risk.get("words", ()):
-            at = text.find(words) if words else -1
-            while at >= 0:
-                paint(at, at + len(words), "risk")
-                at = text.find(words, at + len(words))
+    for start, end in _moved(text, told, field=field):
+        marks[start:end] = ["moved"] * (end - start)
+    for start, end in _risky(text, told):
+        marks[start:end] = ["risk"] * (end - start)
     pieces: list[Piece] = []
     begin = 0
     for at in range(1, len(text) + 1):
@@ -145,15 +132,12 @@ def departments(
     found = []
     for candidate in likely(told.get("departments", ()))[:most]:
         code, probability = str(candidate["code"]), float(candidate["p"])
-        because = [
-            f"“{str(category['name']).split(' / ')[-1]}”{percent(float(category['p']))}"
-            for category in likely(told.get("category", ()))
-            if leads.get(str(category["code"])) == code
-        ]
+        because = [one for one in likely(told.get("category", ())) if leads.get(str(one["code"])) == code]
+        names = "、".join(f"“{str(one['name']).split(' / ')[-1]}”" for one in because)
         department = _territorial(known.values(), region_code) if code == _DISTRICT else known.get(code)
         if department is None and code != _DISTRICT:
             continue
-        reason = f"按类别 {'、'.join(because)}" if because else "按相近类别的承办单位"
+        reason = f"按类别{names}" if because else "按相近类别的承办单位"
         if code == _DISTRICT:
             reason += "，属地办理"
         found.append(
@@ -163,6 +147,7 @@ def departments(
                 probability=probability,
                 chance=chance(probability),
                 reason=reason,
+                category=str(because[0]["code"]) if because else "",
             )
         )
     return found
@@ -192,6 +177,7 @@ def alike(
     *,
     now: datetime,
     but: int | None = None,
+    least: float = LEAST_ALIKE,
     most: int = 4,
 ) -> list[Alike]:
     """Return which of these tickets are probably about the same matter, likeliest first."""
@@ -204,13 +190,32 @@ def alike(
             likeness=duplicates.likeness(text, texts[ticket.id]),
             days_apart=max(0.0, (now - ticket.registered_at) / timedelta(days=1)),
         )
-        if probability >= LEAST_ALIKE:
+        if probability >= least:
             rated.append(Alike(ticket=ticket, probability=probability, chance=_alike_words(probability)))
     return sorted(rated, key=lambda one: -one.probability)[:most]
 
 
+def _moved(text: str, told: Mapping[str, Any], *, field: str) -> Iterator[tuple[int, int]]:
+    for word in told.get("words", ()):
+        if word.get("field") != field:
+            continue
+        start, words = int(word["start"]), str(word["text"])
+        if text[start : start + len(words)] != words:
+            start = text.find(words) if len(words) > 1 else -1
+        if start >= 0:
+            yield start, start + len(words)
+
+
+def _risky(text: str, told: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+    for words in {str(words) for risk in told.get("risks", ()) for words in risk.get("words", ()) if words}:
+        at = text.find(words)
+        while at >= 0:
+            yield at, at + len(words)
+            at = text.find(words, at + len(words))
+
+
 def _alike_words(probability: float) -> str:
-    words = "很可能重复" if probability >= _LIKELY else "可能重复" if probability >= _EVEN else "内容相近"
+    words = "很可能重复" if probability >= _LIKELY else "可能重复"
     return f"{words}（{percent(probability)}）"
 
 
