@@ -343,9 +343,12 @@ def done_lately(session: Session, *, user_id: int, act: Act, since: datetime) ->
     )
 
 
-def redacted_fields(session: Session, ticket: Ticket) -> frozenset[str]:
-    """Return which of title and content stand here redacted, the original sealed; nothing of it is told."""
-    return frozenset(keyring_of(session).open(ticket.personal_sealed)) & {"title", "content"}
+def sealed_fields(session: Session, ticket: Ticket) -> frozenset[str]:
+    """Return which personal fields are known of a ticket's citizen (core.sealing.Personal); nothing of them is told.
+
+    `title` and `content` are among them exactly when what stands in the open is a redacted form.
+    """
+    return frozenset(keyring_of(session).open(ticket.personal_sealed))
 
 
 def every_counter(session: Session) -> dict[str, int]:
@@ -398,3 +401,11 @@ def known_source_keys(session: Session, source_system: str, keys: Iterable[str])
         select(Ticket.source_key).where(Ticket.source_system == source_system, Ticket.source_key.in_(list(keys)))
     )
     return {key for key in rows if key is not None}
+
+
+def category(session: Session, code: str) -> Category:
+    """Return a category by its code, also a retired one, or `NotFound`."""
+    found = session.scalars(select(Category).where(Category.code == code)).first()
+    if found is None:
+        raise NotFound
+    return found
