@@ -27,6 +27,68 @@ class Calibration:
         return softmax(self.scale * np.asarray(margins, np.float64) + np.asarray(self.shift))
 
 
+@dataclass(frozen=True)
+class Confidence:
+    """How likely the first label is right: a logistic rule over how the margins lie (docs/decisions/0012)."""
+
+    means: tuple[float, ...]
+    spreads: tuple[float, ...]
+    weights: tuple[float, ...]
+    start: float
+
+    def sharpen(self, chance: Numbers, margins: NDArray[np.floating], sizes: NDArray[np.integer]) -> Numbers:
+        """Return probabilities whose first is the chance that it is right; the order of labels stays."""
+        seen = _signs(chance, np.asarray(margins, np.float64), np.asarray(sizes, np.float64))
+        score = ((seen - np.asarray(self.means)) / np.asarray(self.spreads)) @ np.asarray(self.weights) + self.start
+        right = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
+        rows = np.arange(len(chance))
+        best = chance.argmax(axis=1)
+        rest = chance.copy()
+        rest[rows, best] = 0
+        rest /= np.maximum(rest.sum(axis=1, keepdims=True), 1e-300)
+        # Never below what keeps the first label first once the rest has been scaled to fill up to one.
+        second = rest.max(axis=1)
+        right = np.clip(np.maximum(right, second / (1 + second) + 1e-6), 0, 1 - 1e-6)
+        found = rest * (1 - right)[:, None]
+        found[rows, best] = right
+        return np.asarray(found)
+
+
+def fit_confidence(
+    chance: Numbers, margins: Numbers, *, sizes: NDArray[np.integer], truth: NDArray[np.int64], weights: Numbers
+) -> Confidence:
+    """Fit the rule by log-loss on messages the model has not seen, with a mild pull to nought."""
+    seen = _signs(chance, margins, np.asarray(sizes, np.float64))
+    right = (chance.argmax(axis=1) == truth).astype(float)
+    means, spreads = seen.mean(axis=0), seen.std(axis=0) + 1e-6
+    even = (seen - means) / spreads
+    share = weights / weights.sum()
+
+    def loss(point: Numbers) -> tuple[float, Numbers]:
+        score = even @ point[:-1] + point[-1]
+        value = float((share * (np.logaddexp(0, score) - right * score)).sum())
+        slope = share * (1 / (1 + np.exp(-np.clip(score, -30, 30))) - right)
+        pull = 1 / len(truth)
+        by_weight = even.T @ slope + pull * point[:-1]
+        return value + pull / 2 * float((point[:-1] ** 2).sum()), np.concatenate([by_weight, [slope.sum()]])
+
+    best = minimize(loss, np.zeros(seen.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    return Confidence(
+        tuple(map(float, means)), tuple(map(float, spreads)), tuple(map(float, best[:-1])), float(best[-1])
+    )
+
+
+def _signs(chance: Numbers, margins: Numbers, sizes: Numbers) -> Numbers:
+    """Return what tells a safe answer from a doubtful one: lead over the second, height, length, the label itself."""
+    ordered = np.sort(np.clip(chance, 1e-9, 1 - 1e-9), axis=1)
+    first, second = ordered[:, -1], ordered[:, -2]
+    high = np.sort(margins, axis=1)
+    label = np.eye(chance.shape[1])[chance.argmax(axis=1)]
+    return np.column_stack(
+        [np.log(first / second), np.log(first / (1 - first)), high[:, -1], high[:, -2], np.log(sizes + 10), label]
+    )
+
+
 def softmax(scores: Numbers) -> Numbers:
     """Return exp(scores) made to sum to one in each row."""
     high = np.exp(scores - scores.max(axis=1, keepdims=True))

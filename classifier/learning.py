@@ -36,7 +36,7 @@ DEFAULT_RECIPE: Final = Recipe(
     promise=Promise(z=1.64, floor=0.97),
 )
 """Seed sentences are short and clear, real tickets are not: hence the high floor (docs/decisions/0012)."""
-_REVISION: Final = 2
+_REVISION: Final = 3
 """Raised when this code learns something else from the same corpus, so that stored defaults are made anew."""
 _DEFINITION_WEIGHT: Final = 0.5
 
@@ -190,7 +190,7 @@ def own_figures(learnt: Learnt, task: str = LABEL) -> evaluation.Figures:
     head = learnt.model.heads[task]
     margins = learnt.fit.unseen[task]
     rows = np.flatnonzero(~np.isnan(margins[:, 0]))[: learnt.made_from.get("examples", len(margins))]
-    chance = head.calibration.probabilities(margins[rows])
+    chance = head.probabilities(margins[rows], learnt.fit.sizes[rows])
     best = chance.argmax(axis=1)
     sure = chance[np.arange(len(best)), best] >= np.asarray(head.thresholds)[best]
     return evaluation.figures(head.labels, chance, [learnt.truth[at] for at in rows], dispatched=sure)

@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.linalg.lapack import dpotrf, dpotri
 
 from classifier import calibration, neighbours, thresholds
-from classifier.calibration import Calibration
+from classifier.calibration import Calibration, Confidence
 from classifier.errors import TooFewExamples
 from classifier.features import DEFAULT_BLOCKS, Block, Fields, Vectoriser
 from classifier.thresholds import Promise
@@ -31,6 +31,9 @@ NONE: Final = ""
 """The label of texts that belong to none of the others: the reject class."""
 
 _BIAS: Final = 0.3
+_FEW_LABELS: Final = 30
+_ENOUGH: Final = 400
+"""Messages from which on the second rule for confidence can be fitted."""
 _DENSE_COLUMNS: Final = 4096
 _MOST_IN_MEMORY: Final = 12_000
 """Rows up to which the kernel is held (12 000 squared x 8 bytes = 1.2 GB while solving)."""
@@ -63,6 +66,13 @@ class Head:
     calibration: Calibration
     thresholds: tuple[float, ...]
     """For each label, the probability from which it may be dispatched; above 1 means never."""
+    confidence: Confidence | None = None
+    """A second rule for the first label's probability; None where there was too little to fit it."""
+
+    def probabilities(self, margins: NDArray[np.floating], sizes: NDArray[np.integer]) -> Numbers:
+        """Return calibrated probabilities; `sizes` are how many features each message has."""
+        chance = self.calibration.probabilities(margins)
+        return self.confidence.sharpen(chance, margins, sizes) if self.confidence else chance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +112,7 @@ class Model:
         """Return what the head of a task says about the rows."""
         head = self.heads[task]
         margins = np.asarray(rows @ head.weights) + head.bias
-        chance = head.calibration.probabilities(margins)
+        chance = head.probabilities(margins, np.diff(rows.indptr))
         best = chance.argmax(axis=1)
         sure = chance[np.arange(len(best)), best] >= np.asarray(head.thresholds)[best]
         if NONE in head.labels:
@@ -117,6 +127,8 @@ class Fit:
     model: Model
     unseen: Mapping[str, Numbers]
     """For each task, margins by example; rows without a label of that task are NaN."""
+    sizes: NDArray[np.int64]
+    """How many features each example has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +169,11 @@ def fit(
     unseen: dict[str, Numbers] = {}
     for task in tasks:
         heads[task.name], unseen[task.name] = _learn(solver, task, groups, recipe)
-    return Fit(model=Model(vectoriser=vectoriser, heads=heads), unseen=unseen)
+    return Fit(
+        model=Model(vectoriser=vectoriser, heads=heads),
+        unseen=unseen,
+        sizes=solver.sizes(np.arange(len(messages))),
+    )
 
 
 def _learn(solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recipe) -> tuple[Head, Numbers]:
@@ -179,10 +195,25 @@ def _learn(solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recip
         judged[:] = True
     fitted = calibration.fit(margins[judged], truth[judged], given[judged])
     chance = fitted.probabilities(margins[judged])
+    sizes = solver.sizes(known[judged])
+    confidence = None
+    if len(labels) <= _FEW_LABELS and judged.sum() >= _ENOUGH:
+        confidence = calibration.fit_confidence(
+            chance, margins[judged], sizes=sizes, truth=truth[judged], weights=given[judged]
+        )
+        chance = confidence.sharpen(chance, margins[judged], sizes)
     limits = thresholds.for_each(chance, truth[judged], recipe.promise)
     unseen = np.full((len(task.labels), len(labels)), np.nan)
     unseen[known] = margins
-    head = Head(task=task.name, labels=labels, weights=weights, bias=bias, calibration=fitted, thresholds=limits)
+    head = Head(
+        task=task.name,
+        labels=labels,
+        weights=weights,
+        bias=bias,
+        calibration=fitted,
+        thresholds=limits,
+        confidence=confidence,
+    )
     return head, unseen
 
 
@@ -204,6 +235,10 @@ class _Solver:
             part = self._topics[:labelled]
             kernel = kernel + recipe.topic_weight * ((part * np.maximum(values, 0)) @ part.T)
         self._kernel = kernel[:labelled, :labelled]
+
+    def sizes(self, known: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many features each of these messages has."""
+        return np.asarray(np.diff(self._rows.indptr)[known])
 
     def solve(  # noqa: PLR0917 - parallel arrays of one problem
         self,

@@ -9,13 +9,13 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from classifier.calibration import Calibration
+from classifier.calibration import Calibration, Confidence
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew
 from classifier.features import Block, Source, Unit, Vectoriser, Vocabulary
 from classifier.model import Head, Model
@@ -63,6 +63,7 @@ def save(
                     "scale": head.calibration.scale,
                     "shift": list(head.calibration.shift),
                     "thresholds": list(head.thresholds),
+                    "confidence": asdict(head.confidence) if head.confidence else None,
                 }
                 for head in model.heads.values()
             ],
@@ -205,8 +206,15 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
             bias=arrays[f"bias{at}"],
             calibration=Calibration(row["scale"], tuple(row["shift"])),
             thresholds=tuple(row["thresholds"]),
+            confidence=_confidence(row["confidence"]),
         )
     return Model(vectoriser=vectoriser, heads=heads)
+
+
+def _confidence(row: Mapping[str, Any] | None) -> Confidence | None:
+    if row is None:
+        return None
+    return Confidence(tuple(row["means"]), tuple(row["spreads"]), tuple(row["weights"]), float(row["start"]))
 
 
 def _block_as_json(block: Block) -> dict[str, Any]:
