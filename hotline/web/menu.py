@@ -36,8 +36,8 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
     (
         "查询",
         (
-            Entry("全部工单", "tickets.search", "list-search", _P.TICKET_VIEW),
-            Entry("运行总览", "supervision.overview", "layout-dashboard", _P.FIGURES_VIEW),
+            Entry("全部工单", "tickets.search", "clipboard-list", _P.TICKET_VIEW),
+            Entry("运行总览", "supervision.overview", "chart-bar", _P.FIGURES_VIEW),
         ),
     ),
     (
@@ -48,7 +48,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("事件类别", "administration.categories", "category", _P.CATALOGUE_EDIT),
             Entry("工作日历", "administration.calendar", "calendar", _P.SETTINGS_EDIT),
             Entry("系统设置", "administration.settings", "settings", _P.SETTINGS_EDIT),
-            Entry("访问令牌", "administration.tokens", "key", _P.USER_EDIT),
+            Entry("访问令牌", "administration.tokens", "shield-lock", _P.USER_EDIT),
             Entry("后台作业", "administration.jobs", "activity", _P.JOBS_VIEW),
         ),
     ),

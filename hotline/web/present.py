@@ -127,15 +127,30 @@ def deadline(due: datetime | None, *, now: datetime, done_at: datetime | None = 
 
 
 _TONES: Final = {
-    "register": ("info", "file-plus"),
-    "dispatch": ("info", "send"),
-    "sign": ("info", "signature"),
-    "answer": ("success", "message-check"),
-    "confirm": ("success", "circle-check"),
-    "rework": ("warning", "rotate-clockwise"),
-    "send_back": ("warning", "arrow-back-up"),
+    "register": ("info", "plus"),
+    "answer_directly": ("success", "message"),
     "refuse": ("neutral", "ban"),
+    "transfer": ("neutral", "arrow-forward-up"),
+    "withdraw": ("neutral", "x"),
+    "dispatch": ("info", "send"),
+    "sign": ("info", "clipboard-check"),
+    "send_back": ("warning", "arrow-back-up"),
+    "answer": ("success", "message"),
+    "confirm": ("success", "circle-check"),
+    "give_up_calling": ("neutral", "circle-x"),
+    "decline_callback": ("neutral", "circle-x"),
+    "rework": ("warning", "refresh"),
+    "amend": ("neutral", "edit"),
+    "attach": ("neutral", "paperclip"),
+    "call": ("neutral", "phone-outgoing"),
+    "contact": ("info", "phone-call"),
+    "note": ("neutral", "message-2"),
+    "rate": ("info", "star"),
     "reveal": ("neutral", "eye"),
+    "repeat": ("warning", "bell"),
+    "suggest": ("neutral", "sparkles"),
+    "verify": ("info", "gavel"),
+    "rectify": ("success", "checks"),
 }
 
 
