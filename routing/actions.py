@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,8 +21,8 @@ from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.states import Act, State
 from routing import granting
 from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
-from routing.models import Answer, Department, Dispatch, Ending, Membership, Solved, Suggestion
-from routing.queries import current_dispatch
+from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
+from routing.queries import current_dispatch, department_by_code
 
 LEAST_ANSWER: Final = 10
 MOST_TEXT: Final = 10_000
@@ -278,6 +279,46 @@ def join_department(session: Session, *, user_id: int, department_ids: frozenset
     for department_id in sorted(department_ids):
         _active(session, department_id)
         session.merge(Membership(user_id=user_id, department_id=department_id))
+
+
+def create_department(
+    session: Session,
+    *,
+    code: str,
+    name: str,
+    short_name: str,
+    kind: DepartmentKind | None,
+    parent_id: int | None,
+    duty_phone: str,
+    by: Actor,
+) -> Department:
+    """Add a department; its code is what catalogues, imports and programs call it by and never changes."""
+    require(by, Permission.CATALOGUE_EDIT)
+    code, name = code.strip(), name.strip()
+    problems: dict[str, str] = {}
+    if not re.fullmatch(r"[a-z][a-z0-9_]{1,59}", code):
+        problems["code"] = "代码为 2–60 位小写字母、数字或下划线，以字母开头。"
+    elif department_by_code(session, code) is not None:
+        problems["code"] = f"代码“{code}”已被使用。"
+    if not name:
+        problems["name"] = "请填写单位名称。"
+    if kind is None:
+        problems["kind"] = "请选择单位类别。"
+    if parent_id is not None and session.get(Department, parent_id) is None:
+        problems["parent_id"] = "所选的上级单位不存在。"
+    if problems or kind is None:
+        raise Invalid(problems)
+    row = Department(
+        code=code,
+        name=name,
+        short_name=short_name.strip() or name,
+        kind=kind,
+        parent_id=parent_id,
+        duty_phone=duty_phone.strip(),
+    )
+    session.add(row)
+    session.flush()  # the unique code refuses here, not at the commit
+    return row
 
 
 def change_department(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import Invalid
+from hotline.core.permissions import Actor, Permission, require
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import setting
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
@@ -76,9 +77,19 @@ def calendar(session: Session) -> WorkCalendar:
     )
 
 
-def set_calendar_day(session: Session, row: CalendarDay) -> None:
-    """Declare a workday or a day of rest; replaces what was said of that day before."""
-    session.merge(row)
+def declare_day(session: Session, *, day: date, is_workday: bool, reason: str, by: Actor) -> None:
+    """Declare a workday or a day of rest, over the statutory calendar; replaces what was declared before."""
+    require(by, Permission.SETTINGS_EDIT)
+    session.merge(CalendarDay(day=day, is_workday=is_workday, reason=reason))
+    session.info.get("granting", {}).clear()
+
+
+def forget_calendar_day(session: Session, *, day: date, by: Actor) -> None:
+    """Take a declaration back, so that the statutory calendar holds again."""
+    require(by, Permission.SETTINGS_EDIT)
+    row = session.get(CalendarDay, day)
+    if row is not None:
+        session.delete(row)
     session.info.get("granting", {}).clear()
 
 

@@ -906,3 +906,16 @@ def returns_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, int]:
         .group_by(Dispatch.ticket_id)
     )
     return dict(row._tuple() for row in rows)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+def department(session: Session, department_id: int) -> Department:
+    """Return one department, or `NotFound`."""
+    found = session.get(Department, department_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def entered_for(session: Session, user_id: int) -> frozenset[int]:
+    """Return exactly the departments that a user is entered for, without what lies below them."""
+    return frozenset(session.scalars(select(Membership.department_id).where(Membership.user_id == user_id)))

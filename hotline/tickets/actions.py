@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, Text, bindparam, func, insert, select, text
@@ -33,8 +34,9 @@ from hotline.tickets.models import (
 )
 from hotline.tickets.queries import done_lately
 from hotline.tickets.states import Act, State, check
-from hotline.tickets.vocabulary import NewTicket
+from hotline.tickets.vocabulary import NewTicket, Urgency
 
+MOST_LEVELS: Final = 5
 #: Fields that a person may correct, with the words for them on the 409 page.
 AMENDABLE: Final[Mapping[str, str]] = {
     "title": "标题",
@@ -98,7 +100,9 @@ def open_tickets(session: Session, news: Sequence[NewTicket], *, by: Actor, now:
     """
     require(by, Permission.TICKET_REGISTER)
     keyring = keyring_of(session)
-    first = {new.source_key or "": new for new in reversed(news)}
+    first: dict[str, NewTicket] = {}
+    for new in news:
+        first.setdefault(new.source_key or "", new)
     rows = [_columns(new, keyring=keyring, code=_query_code(), by=by, now=now) for new in first.values()]
     if not rows:
         return {}
@@ -359,6 +363,82 @@ def set_setting(session: Session, *, name: str, value: dict[str, Any], by: Actor
         session.add(InstallationSetting(name=name, value=value, changed_by=by.user_id, changed_at=now))
     else:
         row.value, row.changed_by, row.changed_at = value, by.user_id, now
+
+
+def create_category(
+    session: Session,
+    *,
+    code: str,
+    name: str,
+    parent_id: int | None,
+    definition: str,
+    lead: str,
+    urgency: Urgency,
+    by: Actor,
+    today: date,
+) -> Category:
+    """Add a category to the tree, at most five levels deep (domain.md 1.3)."""
+    require(by, Permission.CATALOGUE_EDIT)
+    code, name = code.strip(), name.strip()
+    parent = session.get(Category, parent_id) if parent_id is not None else None
+    problems: dict[str, str] = {}
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{1,39}", code):
+        problems["code"] = "代码为 2–40 位字母、数字、横线或下划线。"
+    elif session.scalar(select(Category.id).where(Category.code == code)) is not None:
+        problems["code"] = f"代码“{code}”已被使用。"
+    if not name:
+        problems["name"] = "请填写类别名称。"
+    if parent_id is not None and parent is None:
+        problems["parent_id"] = "所选的上级类别不存在。"
+    if parent is not None and parent.level >= MOST_LEVELS:
+        problems["parent_id"] = f"类别最多 {MOST_LEVELS} 级。"
+    if problems:
+        raise Invalid(problems)
+    row = Category(
+        code=code,
+        name=name,
+        path=f"{parent.path} / {name}" if parent else name,
+        parent_id=parent_id,
+        level=parent.level + 1 if parent else 1,
+        definition=definition.strip(),
+        lead=lead,
+        urgency=urgency,
+        valid_from=today,
+    )
+    session.add(row)
+    session.flush()  # the unique code refuses here, not at the commit
+    return row
+
+
+def change_category(
+    session: Session,
+    *,
+    code: str,
+    name: str,
+    definition: str,
+    lead: str,
+    urgency: Urgency,
+    retired: bool,
+    by: Actor,
+    today: date,
+) -> Category:
+    """Change a category's words, usual department and urgency, or retire it; tickets keep what they had."""
+    require(by, Permission.CATALOGUE_EDIT)
+    row = queries.category(session, code)
+    name = name.strip()
+    if not name:
+        raise Invalid({"name": "请填写类别名称。"})
+    children = list(session.scalars(select(Category).where(Category.parent_id == row.id, Category.valid_to.is_(None))))
+    if retired and children:
+        raise Invalid({"retired": "该类别下还有使用中的子类别，请先停用子类别。"})
+    if name != row.name:
+        before = row.path
+        row.name, row.path = name, row.path.removesuffix(row.name) + name
+        for below in session.scalars(select(Category).where(Category.path.startswith(before + " / ", autoescape=True))):
+            below.path = row.path + below.path.removeprefix(before)
+    row.definition, row.lead, row.urgency = definition.strip(), lead, urgency
+    row.valid_to = (row.valid_to or today) if retired else None
+    return row
 
 
 def fold_counters(session: Session) -> int:
