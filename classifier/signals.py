@@ -45,6 +45,8 @@ class Flag:
     start: int
     end: int
     text: str
+    supposed: bool = False
+    """Feared, not happening (如果起火、迟早会塌): shown, but no reason for the highest urgency."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,8 @@ class Lexicon:
     negations: tuple[str, ...]
     deniable: frozenset[str]
     """Kinds that a negation right before the word takes back (没有人受伤)."""
+    suppositions: tuple[str, ...] = ()
+    """Words that make what follows within eight characters a fear, not a fact (一旦, 万一)."""
     _found: Any = field(init=False, repr=False)
     _longest: int = field(init=False, repr=False)
 
@@ -125,6 +129,11 @@ class Lexicon:
                     continue
                 yield start, end, entry, any(before.endswith(no) or no in before[-3:] for no in self.negations)
 
+    def is_supposed(self, plain: str, start: int) -> bool:
+        """Tell whether the words at `start` are feared rather than reported."""
+        before = plain[max(0, start - 8) : start]
+        return any(word in before for word in self.suppositions)
+
 
 def read_lexicon(path: Path, *, extra: Sequence[str] = ()) -> Lexicon:
     """Read one word list; `[[group]]` with `kind`, `words`, optional `unless` (phrases) and `value`.
@@ -148,7 +157,13 @@ def lexicon_of(page: Mapping[str, Any], *, name: str, extra: Sequence[str] = ())
     for line in extra:
         kind, word = line.split("|", 1)
         entries[word] = (*entries.get(word, ()), _Entry(kind=kind, unless=()))
-    return Lexicon(name, entries, tuple(page.get("negations", ())), frozenset(page.get("deniable", ())))
+    return Lexicon(
+        name,
+        entries,
+        tuple(page.get("negations", ())),
+        frozenset(page.get("deniable", ())),
+        tuple(page.get("suppositions", ())),
+    )
 
 
 class Signals:
@@ -186,7 +201,14 @@ class Signals:
             for start, end, entry, negated in self._risks.hits(value):
                 if negated and entry.kind in self._risks.deniable:
                     continue
-                flag = Flag(risk=Risk(entry.kind), field=name, start=start, end=end, text=fields[name][start:end])
+                flag = Flag(
+                    risk=Risk(entry.kind),
+                    field=name,
+                    start=start,
+                    end=end,
+                    text=fields[name][start:end],
+                    supposed=self._risks.is_supposed(value, start),
+                )
                 known = found.get((name, entry.kind, start))
                 if known is None or known.end < end:
                     found[name, entry.kind, start] = flag
@@ -200,10 +222,12 @@ class Signals:
                     continue
                 if entry.kind == "夜间紧急" and not (at and (at.hour >= _NIGHT or at.hour < _MORNING)):
                     continue
+                if self._urgency.is_supposed(value, start):
+                    continue
                 level = max(level, LEVELS.index(entry.kind.removeprefix("夜间")))
                 words.append(value[start:end])
         for flag in risks:
-            if flag.risk in _ALWAYS_URGENT:
+            if flag.risk in _ALWAYS_URGENT and not flag.supposed:
                 level = max(level, _ALWAYS_URGENT[flag.risk])
                 words.append(flag.text)
         return Urgency(level=LEVELS[level], words=tuple(dict.fromkeys(words)))

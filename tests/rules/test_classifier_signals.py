@@ -52,6 +52,13 @@ def test_urgency_follows_the_words(said: str, level: str) -> None:
     assert SIGNALS.read("", said).urgency.level == level
 
 
+def test_a_feared_danger_is_shown_but_not_of_the_highest_urgency() -> None:
+    feared, real = SIGNALS.read("", "消防通道停满车，一旦起火后果不堪设想"), SIGNALS.read("", "三楼起火了，浓烟很大")
+    assert [(flag.text, flag.supposed) for flag in feared.risks] == [("起火", True)]
+    assert [(flag.text, flag.supposed) for flag in real.risks] == [("起火", False)]
+    assert (feared.urgency.level, real.urgency.level) == ("一般", "特急")
+
+
 def test_some_needs_are_urgent_only_at_night() -> None:
     said = "工地还在施工，孩子睡不着"
     day, night = datetime(2026, 5, 1, 14, tzinfo=UTC), datetime(2026, 5, 1, 23, tzinfo=UTC)
