@@ -46,7 +46,7 @@ class BadUsage(Refused):
     "中断后再次执行同一命令即可继续，不会重复。有坏行时退出码为 1。",
     epilog=f"字段：{_FIELDS}。",
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--map",
     "mapping",
@@ -119,7 +119,10 @@ def import_file(tools: Installation, file: Path, wish: Wish, *, console: Console
             channel=wish.channel,
             lookups=known,
         )
-        aside = Rejections(wish.rejected or _aside_of(file, tools.settings.home), table.columns, console)
+        place = wish.rejected or _aside_of(file, tools.settings.home)
+        if place.resolve() == file.resolve():
+            raise BadUsage("--rejected 不能是要导入的文件本身。")
+        aside = Rejections(place, table.columns, console)
         with aside, _bar(console, table) as moved:
             try:
                 for tally in importing.bring_in(

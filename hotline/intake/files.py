@@ -44,8 +44,8 @@ _BOMS: Final = (
     (b"\xfe\xff", "utf-16"),
     (b"\x84\x31\x95\x33", "gb18030"),
 )
-#: Bytes that are no character stand here after reading (PEP 383).
-_UNREADABLE: Final = frozenset(map(chr, range(0xDC80, 0xDD00)))
+#: Halves of a character: bytes that are none stand here after reading (PEP 383), and JSON can spell them.
+_UNREADABLE: Final = frozenset(map(chr, range(0xD800, 0xE000)))
 #: openpyxl's names of the kinds of cell whose value is not what somebody wrote.
 _REFUSED_CELLS: Final = {"f": "单元格是公式，请在表格软件中“粘贴为数值”后再导入", "e": "单元格是错误值"}
 _GIVEN_NAMES: Final = {"utf-8": "utf-8-sig", "utf8": "utf-8-sig", "gbk": "gb18030", "gb2312": "gb18030"}
@@ -132,12 +132,20 @@ def guess_encoding(sample: bytes) -> str:
         if sample.startswith(mark):
             return name
     if sample.count(0) * 4 > len(sample):
-        return "utf-16-le" if sample[1::2].count(0) >= sample[::2].count(0) else "utf-16-be"
+        return _utf16(sample)
     lines = [line for line in sample.split(b"\n")[: -1 if len(sample) == SAMPLE else None] if not line.isascii()]
     as_utf8 = sum(_reads(line, "utf-8") for line in lines)
     if as_utf8 * 2 >= len(lines):
         return "utf-8"
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    if min(even, odd) * 20 < max(even, odd) and (even + odd) * 50 > len(sample):
+        # Commas and line ends have a zero byte on one side, Chinese characters have none.
+        return _utf16(sample)
     return "gb18030" if sum(_reads(line, "gb18030") for line in lines) > as_utf8 else "utf-8"
+
+
+def _utf16(sample: bytes) -> str:
+    return "utf-16-le" if sample[1::2].count(0) >= sample[::2].count(0) else "utf-16-be"
 
 
 def _reads(line: bytes, encoding: str) -> bool:
@@ -167,9 +175,12 @@ def _encoding(path: Path, given: str) -> str:
 def _tidy(cell: str) -> Cell:
     """Return a text as it stands in the file, or why not."""
     if not _UNREADABLE.isdisjoint(cell):
-        shown = "".join("�" if c in _UNREADABLE else c for c in cell)
-        return BadCell("含有无法识别的字节，文件可能已损坏或编码不一致", shown)
+        return BadCell("含有无法识别的字节，文件可能已损坏或编码不一致", _readable(cell))
     return plain_cell(cell)
+
+
+def _readable(text: str) -> str:
+    return "".join("�" if c in _UNREADABLE else c for c in text)
 
 
 def _names(cells: Sequence[object]) -> list[str]:
@@ -177,7 +188,7 @@ def _names(cells: Sequence[object]) -> list[str]:
     names: list[str] = []
     for place, cell in enumerate(cells, 1):
         name = " ".join(str("" if cell is None else cell).replace("\ufeff", "").split())[:60] or f"第{place}列"
-        name = "".join("�" if c in _UNREADABLE else c for c in name)
+        name = _readable(name)
         again = next(n for n in itertools.count(1) if (name if n == 1 else f"{name} ({n})") not in names)
         names.append(name if again == 1 else f"{name} ({again})")
     return names
@@ -309,7 +320,7 @@ class _JsonLinesTable(Table):
             return Record(line=number, problem="不是可以读取的 JSON（数字过长或嵌套过深）")
         if not isinstance(value, dict):
             return Record(line=number, problem="应为一个 JSON 对象（花括号），而不是单独的值或数组")
-        return Record(line=number, cells={str(name)[:60]: _json_cell(cell) for name, cell in value.items()})
+        return Record(line=number, cells={_readable(name)[:60]: _json_cell(cell) for name, cell in value.items()})
 
 
 def _json_cell(cell: object) -> Cell:
@@ -317,7 +328,7 @@ def _json_cell(cell: object) -> Cell:
         return _tidy(cell)
     if cell is None or isinstance(cell, bool | int | float):
         return cell
-    return BadCell("应为文字或数字，而不是数组或对象", json.dumps(cell, ensure_ascii=False)[:200])
+    return BadCell("应为文字或数字，而不是数组或对象", _readable(json.dumps(cell, ensure_ascii=False)[:200]))
 
 
 class _WorkbookTable(Table):

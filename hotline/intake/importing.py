@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from hotline.core.clock import SHANGHAI, NowFunction
 from hotline.core.errors import Invalid
 from hotline.core.permissions import Actor
+from hotline.core.text import clean_line
 from hotline.intake import rules
 from hotline.intake.files import BadCell, Cell, Record, Table
 from hotline.tickets import actions as tickets
@@ -213,8 +214,9 @@ def checked(record: Record, plan: Plan, *, now: datetime) -> NewTicket:
     cells = {name: record.cells.get(column) for name, column in plan.columns.items()}
     texts = {name: _text(cells.get(name)) for name in FIELDS}
     problems = {name: f"{cell.reason}。" for name, cell in cells.items() if isinstance(cell, BadCell)}
-    if len(texts["key"]) > MOST_KEY:
-        problems["key"] = f"编号最多 {MOST_KEY} 个字符，现有 {len(texts['key'])} 个。"
+    key = clean_line(texts["key"])
+    if len(key) > MOST_KEY:
+        problems["key"] = f"编号最多 {MOST_KEY} 个字符，现有 {len(key)} 个。"
     happened_at: datetime | None = None
     try:
         happened_at = moment(cells.get("happened_at"))
@@ -239,7 +241,7 @@ def checked(record: Record, plan: Plan, *, now: datetime) -> NewTicket:
         confidential=_flag("confidential", texts, problems, usual=False),
         wants_callback=_flag("wants_callback", texts, problems, usual=True),
         source_system=plan.source,
-        source_key=texts["key"] or _fingerprint(record),
+        source_key=key or _fingerprint(record),
         phone_needed=False,
     )
     try:
