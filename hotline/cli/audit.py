@@ -7,8 +7,8 @@ import sys
 
 import click
 
+from hotline.cli import installed
 from hotline.core import clock
-from hotline.core.settings import Settings
 
 
 @click.command(help="从台账重新核算全部不变式；有不符的列出并以 1 退出。")
@@ -19,7 +19,7 @@ def audit(*, as_json: bool) -> None:
     from reports.audit import audit as recompute
     from reports.audit import rules
 
-    tools = open_installation(Settings.from_environment())
+    tools = open_installation(installed())
     with tools.db.begin() as session:
         findings = recompute(session, now=clock.now())
     broken = {finding.rule: finding for finding in findings}

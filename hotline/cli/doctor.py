@@ -11,9 +11,9 @@ from typing import Final
 
 import click
 
+from hotline.cli import installed
 from hotline.core import clock
 from hotline.core.errors import HotlineError
-from hotline.core.settings import Settings
 from hotline.wiring import Installation
 
 #: The calendar must be confirmed this far ahead (house rule; routing.calendars).
@@ -180,7 +180,7 @@ def doctor(*, as_json: bool) -> None:
     """Examine everything; exit code 1 when something is wrong."""
     from hotline.wiring import open_installation
 
-    tools = open_installation(Settings.from_environment())
+    tools = open_installation(installed())
     report = examine(tools, now=clock.now())
     if as_json:
         found = {name: [c.__dict__ for c in complaints] for name, complaints in report}
