@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ class Risk(StrEnum):
 
 
 LEVELS: Final = ("一般", "紧急", "特急")
+_MOST_HITS: Final = 500
+"""Hits of one list read in one text; nobody says more, a flooding text might."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +123,7 @@ class Lexicon:
         """Yield start, end, entry and whether it is negated, for each hit that is no idiom."""
         if not self.entries:
             return
-        for last, word in self._found.iter(plain):
+        for last, word in islice(self._found.iter(plain), _MOST_HITS):
             start, end = last - len(word) + 1, last + 1
             around = plain[max(0, start - self._longest) : end + self._longest]
             before = plain[max(0, start - 5) : start]

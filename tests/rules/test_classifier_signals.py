@@ -136,3 +136,7 @@ def test_redacted_text_holds_neither_name_nor_number_nor_home() -> None:
     assert personal.redact("我叫王小明，家住幸福路12号3栋502，电话13812345678。") == (
         "我叫【姓名】，家住【住址】，电话【手机号】。"
     )
+
+
+def test_a_flooding_text_is_read_only_so_far() -> None:
+    assert len(SIGNALS.read("", "起火了" * 6000).risks) == 500
