@@ -132,20 +132,16 @@ def guess_encoding(sample: bytes) -> str:
         if sample.startswith(mark):
             return name
     if sample.count(0) * 4 > len(sample):
-        return _utf16(sample)
+        return "utf-16-le" if sample[1::2].count(0) >= sample[::2].count(0) else "utf-16-be"
     lines = [line for line in sample.split(b"\n")[: -1 if len(sample) == SAMPLE else None] if not line.isascii()]
     as_utf8 = sum(_reads(line, "utf-8") for line in lines)
     if as_utf8 * 2 >= len(lines):
         return "utf-8"
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if min(even, odd) * 20 < max(even, odd) and (even + odd) * 50 > len(sample):
-        # Commas and line ends have a zero byte on one side, Chinese characters have none.
-        return _utf16(sample)
+    ends, little, big = (sample.count(end) for end in (b"\n", b"\n\0", b"\0\n"))
+    if max(little, big) * 2 > ends:
+        # Line ends have a zero byte on one side, Chinese characters have none.
+        return "utf-16-le" if little >= big else "utf-16-be"
     return "gb18030" if sum(_reads(line, "gb18030") for line in lines) > as_utf8 else "utf-8"
-
-
-def _utf16(sample: bytes) -> str:
-    return "utf-16-le" if sample[1::2].count(0) >= sample[::2].count(0) else "utf-16-be"
 
 
 def _reads(line: bytes, encoding: str) -> bool:

@@ -724,7 +724,9 @@ def test_arbitrary_tables_are_read_to_their_end(
     at = head + at % (len(raw) - head + 1)
     with open_table(a_file(tmp_path, raw[:at] + broken + raw[at:])) as opened:
         good, bad = _read_all(opened)
-    if not broken and all(len(line) <= 5 and "\r" not in "".join(line) for line in table):
+    everything = "".join(cell for line in table for cell in line)
+    # Zero bytes can make so small a file look like UTF-16; a lone carriage return ends a line of its own.
+    if not broken and all(len(line) <= 5 for line in table) and not {"\r", "\0"} & set(everything):
         assert good + bad == sum(any(cell.strip() for cell in line) for line in table)
 
 
@@ -862,7 +864,7 @@ def test_a_file_that_is_not_there_and_one_that_would_be_overwritten_are_refused(
 def test_ctrl_c_in_the_middle_loses_nothing_and_doubles_nothing(database_url: str, tmp_path: Path) -> None:
     """A real process is interrupted while it works, and run again."""
     Keyring.load(tmp_path / "home" / "keys", create=True)
-    path = a_file(tmp_path, rows(6_000))
+    path = a_file(tmp_path, rows(3_000))
     environment = {**os.environ, "DATABASE_URL": database_url, "HOTLINE_HOME": str(tmp_path / "home")}
     call = [sys.executable, "-m", "hotline.cli", "import", str(path)]
     database = wired(database_url, keyring=Keyring.for_tests(), pool=1)
@@ -875,11 +877,11 @@ def test_ctrl_c_in_the_middle_loses_nothing_and_doubles_nothing(database_url: st
         there = count(database)
         assert process.returncode == 130, said
         assert "再次执行同一命令即从中断处继续" in said
-        assert 0 < there < 6_000
+        assert 0 < there < 3_000
         assert there % 200 == 0
         again = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert again.returncode == 0, again.stdout + again.stderr
-        assert f"导入 {6_000 - there}，已有或重复 {there}，坏行 0" in again.stdout
-        assert count(database) == 6_000
+        assert f"导入 {3_000 - there}，已有或重复 {there}，坏行 0" in again.stdout
+        assert count(database) == 3_000
     finally:
         database.close()
