@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.orm import Session
 
@@ -18,7 +18,6 @@ import hotline.telephony.actions
 import hotline.tickets.actions
 import routing.reactions
 import routing.suggesting
-from classifier.suggest import Suggester
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
 from hotline.core.files import FileStore
@@ -30,6 +29,9 @@ from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketClosed, TicketRegistered
 from routing.events import TicketAnswered
+
+if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
+    from classifier.suggest import Suggester
 
 _log = logging.getLogger("hotline")
 
@@ -91,6 +93,7 @@ def load_suggester(home: Path) -> Suggester:
     """Load the model in use; a damaged or missing one is named in the log and abstains from everything."""
     from classifier.errors import ClassifierError
     from classifier.store import ensure_default_model
+    from classifier.suggest import Suggester
 
     try:
         return Suggester.load(ensure_default_model(home))
@@ -113,6 +116,7 @@ class Periodic:
     """Something that happens by the clock: every so often, or daily at a local time."""
 
     name: str
+    words: str
     queue: QueueName
     run: Callable[[Installation, datetime], None]
     every: timedelta
@@ -150,9 +154,23 @@ REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
 }
 
 SCHEDULE: Final[tuple[Periodic, ...]] = (
-    Periodic(name="fold_counters", queue=QueueName.DEFAULT, run=_fold_counters, every=timedelta(seconds=5)),
-    Periodic(name="send_text_messages", queue=QueueName.TELEPHONY, run=_send_texts, every=timedelta(seconds=5)),
-    Periodic(name="forget_what_is_done", queue=QueueName.DEFAULT, run=_forget, every=timedelta(hours=1)),
+    Periodic(
+        name="fold_counters", words="合并计数", queue=QueueName.DEFAULT, run=_fold_counters, every=timedelta(seconds=5)
+    ),
+    Periodic(
+        name="send_text_messages",
+        words="发送短信",
+        queue=QueueName.TELEPHONY,
+        run=_send_texts,
+        every=timedelta(seconds=5),
+    ),
+    Periodic(
+        name="forget_what_is_done",
+        words="清理过期的登录与已送达事项",
+        queue=QueueName.DEFAULT,
+        run=_forget,
+        every=timedelta(hours=1),
+    ),
 )
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from classifier.signals import Risk
-from classifier.suggest import Suggester, Suggestions
 from hotline.core.db import keyring_of
 from hotline.core.permissions import SYSTEM
 from hotline.tickets.models import Category, Region, Ticket
@@ -21,6 +19,10 @@ from routing import actions
 from routing.models import Department, DepartmentKind, Suggestion
 from routing.queries import department_by_code
 from routing.rules import AutomaticPolicy, Decision, decide
+
+if TYPE_CHECKING:  # the model and its libraries are loaded by the processes that ask it, and by no other
+    from classifier.signals import Risk
+    from classifier.suggest import Suggester, Suggestions
 
 AUTOMATIC_SETTING: Final = "automatic_dispatch"
 _MOST_CANDIDATES: Final = 3

@@ -707,7 +707,7 @@ def jobs() -> ResponseReturnValue:
             Row(
                 href="",
                 cells={
-                    "name": job.name,
+                    "name": job.words,
                     "every": present.span_words(job.every.total_seconds()),
                     "started": present.moment(run.started_at, seconds=True) if run else "从未",
                     "succeeded": present.moment(run.succeeded_at, seconds=True) if run else "从未",
@@ -771,7 +771,7 @@ def _queues() -> tuple[bool, list[tuple[str, int]]]:
         return False, []
     connection = redis.Redis.from_url(tools().settings.redis_url, socket_connect_timeout=1, socket_timeout=1)
     try:
-        return True, [(name.value, length) for name, length in queue_lengths(connection).items()]
+        return True, [(labels.words(name), length) for name, length in queue_lengths(connection).items()]
     except redis.RedisError:
         return False, []
     finally:

@@ -11,6 +11,7 @@ from callbacks.models import ReviewVerdict
 from callbacks.policy import AttemptOutcome, Satisfaction, Verdict
 from callbacks.policy import Solved as CallbackSolved
 from hotline.core.permissions import Role
+from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
@@ -133,6 +134,10 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (MessageState.SENDING, Label("发送中", "info")),
     (MessageState.SENT, Label("已发送", "success")),
     (MessageState.FAILED, Label("发送失败", "danger")),
+    (QueueName.DEFAULT, Label("日常")),
+    (QueueName.TELEPHONY, Label("电话短信")),
+    (QueueName.CLASSIFIER, Label("文本分类")),
+    (QueueName.REPORTS, Label("统计报表")),
 )
 
 _BY_CLASS: Final = {(type(member), member.value): label for member, label in LABELS}

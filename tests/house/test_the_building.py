@@ -242,6 +242,7 @@ def enums() -> list[type[StrEnum]]:
         callbacks.policy.Verdict,
         callbacks.models.ReviewVerdict,
         hotline.telephony.models.MessageState,
+        QueueName,
     ]
 
 
@@ -314,7 +315,9 @@ def test_decision_records_are_numbered_and_say_what_they_cost() -> None:
 
 def test_the_glossary_refuses_its_synonyms_in_our_names() -> None:
     """Class names of tables and events, actions and modules use the field's one word for a thing."""
-    rows = re.findall(r"^\| (\S+) \| `([a-z_]+)` \| ([^|]*) \|$", (ROOT / "docs/glossary.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\S+) \| `([a-z_]+)` \| ([^|]*) \|$", (ROOT / "docs/glossary.md").read_text("utf-8"), re.MULTILINE
+    )
     assert len(rows) >= 20
     refused = {word.strip(" `") for _, _, words in rows for word in words.split(",") if word.strip(" `")}
     tables = {table.name for table in migrate.metadata().tables.values()}
@@ -326,6 +329,17 @@ def test_the_glossary_refuses_its_synonyms_in_our_names() -> None:
         for name in re.findall(r"^def ([a-z][a-z_]*)\(", text, re.MULTILINE)
     }
     assert {name for name in tables | modules | functions if set(name.split("_")) & refused} == set()
+
+
+def test_the_web_application_starts_without_the_text_models_libraries() -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import hotline.app, sys; print([m for m in ('scipy', 'sklearn', 'classifier.suggest') if m in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip() == "[]"
 
 
 def test_importing_an_error_does_not_bring_the_web_framework(tmp_path: Path) -> None:
