@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from classifier import duplicates
 from classifier.gazetteer import Gazetteer, Place
 from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
 from routing.models import DepartmentKind
@@ -181,6 +180,8 @@ def alike(
     most: int = 4,
 ) -> list[Alike]:
     """Return which of these tickets are probably about the same matter, likeliest first."""
+    from classifier import duplicates  # brings numpy and scipy: only with the first question
+
     rated = []
     for ticket in found:
         if ticket.id == but or ticket.id not in texts:
