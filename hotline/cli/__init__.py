@@ -56,7 +56,7 @@ def _migrate() -> click.Command:
 
 
 def _keys() -> click.Command:
-    from hotline.cli.serving import keys
+    from hotline.cli.keys import keys
 
     return keys
 

@@ -70,21 +70,6 @@ def migrate() -> None:
     click.echo("数据库已是最新版本。")
 
 
-@click.group(help="管理加密个人信息的密钥。")
-def keys() -> None:
-    """Hold the sub-commands."""
-
-
-@keys.command("create", help="生成缺少的密钥；已有的不会改动。")
-def keys_create() -> None:
-    """Make what is missing; for an installation whose data is new or whose keys are all lost."""
-    from hotline.core.sealing import Keyring
-
-    settings = Settings.from_environment()
-    Keyring.load(settings.keys, create=True)
-    click.echo(f"密钥在 {settings.keys}：请立即备份，丢失后个人信息无法解密。")
-
-
 @click.command(help="以退出码 0 或 1 回答：本容器的进程是否正常。")
 @click.argument("part", type=click.Choice(["web", "worker", "scheduler"]))
 def alive(part: str) -> None:

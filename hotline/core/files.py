@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -37,20 +38,7 @@ class FileStore:
         place = self._place(digest)
         if place.exists():
             return digest
-        fresh = place.with_name(f"{place.name}.{secrets.token_hex(4)}.new")
-        try:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(self._keyring.seal_bytes(content))
-                file.flush()
-                os.fsync(file.fileno())  # the database will say that it is there
-            fresh.replace(place)
-            _remember(place.parent)
-        except OSError as error:
-            with suppress(OSError):
-                fresh.unlink()
-            raise Unavailable("附件暂时无法保存（存储空间异常），请稍后再试或联系管理员。") from error
+        self._write(place, self._keyring.seal_bytes(content))
         return digest
 
     def read(self, digest: str) -> bytes:
@@ -68,6 +56,50 @@ class FileStore:
         if hashlib.sha256(content).hexdigest() != digest:
             raise BrokenSeal("附件内容与登记时不一致，请联系管理员。")
         return content
+
+    def digests(self) -> Iterator[str]:
+        """Return the digests of all that lies here, in no particular order."""
+        for place in self.folder.glob("??/*"):
+            if _DIGEST.fullmatch(place.name):
+                yield place.name
+
+    def reseal(self, digest: str) -> bool:
+        """Bring one file under the newest key; false when it stood there already.
+
+        Raises `BrokenSeal` when no key of ours opens it; it is left as it is.
+        """
+        place = self._place(digest)
+        try:
+            sealed = place.read_bytes()
+        except OSError as error:
+            raise Unavailable("附件暂时无法读取，请稍后再试或联系管理员。") from error
+        if self._keyring.under_newest(sealed):
+            return False
+        self._write(place, self._keyring.reseal(sealed))
+        return True
+
+    def under_newest(self, digest: str) -> bool:
+        """Tell whether the newest key opens this file."""
+        try:
+            return self._keyring.under_newest(self._place(digest).read_bytes())
+        except OSError as error:
+            raise Unavailable("附件暂时无法读取，请稍后再试或联系管理员。") from error
+
+    def _write(self, place: Path, sealed: bytes) -> None:
+        fresh = place.with_name(f"{place.name}.{secrets.token_hex(4)}.new")
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(sealed)
+                file.flush()
+                os.fsync(file.fileno())  # the database will say that it is there
+            fresh.replace(place)
+            _remember(place.parent)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            raise Unavailable("附件暂时无法保存（存储空间异常），请稍后再试或联系管理员。") from error
 
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -30,13 +31,17 @@ def test_another_installations_key_does_not_open_it() -> None:
 
 
 def test_after_a_rotation_old_values_open_and_new_ones_need_the_new_key(tmp_path: Path) -> None:
-    old = Keyring.load(tmp_path / "keys", create=True)
+    Keyring.load(tmp_path / "keys", create=True)
+    shutil.copytree(tmp_path / "keys", tmp_path / "kept")
+    old = Keyring.load(tmp_path / "kept")  # of another machine, which does not know the new key
     sealed = old.seal(PERSON)
     add_sealing_key(tmp_path / "keys")
     new = Keyring.load(tmp_path / "keys")
     assert new.open(sealed) == PERSON
+    assert not new.under_newest(sealed)
     again = new.reseal(sealed)
     assert new.open(again) == PERSON
+    assert new.under_newest(again)
     with pytest.raises(BrokenSeal):
         old.open(again)
 
