@@ -36,7 +36,7 @@ DEFAULT_RECIPE: Final = Recipe(
     promise=Promise(z=1.64, floor=0.97),
 )
 """Seed sentences are short and clear, real tickets are not: hence the high floor (docs/decisions/0012)."""
-_REVISION: Final = 3
+_REVISION: Final = 4
 """Raised when this code learns something else from the same corpus, so that stored defaults are made anew."""
 _DEFINITION_WEIGHT: Final = 0.5
 
@@ -196,9 +196,14 @@ def own_figures(learnt: Learnt, task: str = LABEL) -> evaluation.Figures:
     return evaluation.figures(head.labels, chance, [learnt.truth[at] for at in rows], dispatched=sure)
 
 
-def compare(
-    candidate: Model, incumbent: Model, holdout: Sequence[Example], *, margin: float = 0.02, task: str = LABEL
-) -> Comparison:
+def task_for(model: Model, labels: Iterable[str]) -> str:
+    """Return the task under which a model speaks about these labels: its only one, first level, or category."""
+    if LABEL in model.heads:
+        return LABEL
+    return FIRST if FIRST in model.heads and set(labels) <= set(model.heads[FIRST].labels) else CATEGORY
+
+
+def compare(candidate: Model, incumbent: Model, holdout: Sequence[Example], *, margin: float = 0.02) -> Comparison:
     """Tell whether the candidate may be promoted: not worse overall, and in no class by more than the margin."""
     if not holdout:
         return Comparison(
@@ -206,8 +211,8 @@ def compare(
         )
     messages = [fields(one.title, one.body) for one in holdout]
     truth = [one.label for one in holdout]
-    new = candidate.judge(task, candidate.vectors(messages)).best()
-    old = incumbent.judge(task, incumbent.vectors(messages)).best()
+    new = candidate.judge(task_for(candidate, truth), candidate.vectors(messages)).best()
+    old = incumbent.judge(task_for(incumbent, truth), incumbent.vectors(messages)).best()
     labels = sorted(set(truth))
     new_f1, old_f1 = evaluation.f1_by_label(truth, new, labels), evaluation.f1_by_label(truth, old, labels)
     new_mean, old_mean = float(np.mean(list(new_f1.values()))), float(np.mean(list(old_f1.values())))

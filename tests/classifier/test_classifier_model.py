@@ -203,7 +203,7 @@ def test_wilson_holds_the_share_and_narrows() -> None:
 
 
 def test_thresholds_in_danger_move_towards_certainty() -> None:
-    assert thresholds.tightened((0.8, NEVER)) == (pytest.approx(0.85), NEVER)
+    assert thresholds.tightened((0.8, NEVER)) == pytest.approx((0.85, NEVER))
 
 
 def test_figures_of_a_table_one_can_count_by_hand() -> None:

@@ -288,6 +288,14 @@ def test_train_predict_evaluate_promote_and_rollback_work_on_plain_files(data: P
     assert json.loads(shown.stdout)["label"] == "工资"
 
 
+def test_the_first_promotion_is_measured_against_the_shipped_model(data: Path, models: Path, tmp_path: Path) -> None:
+    assert run("train", "--data", data, "--out", tmp_path / "m").exit_code == 0
+    promoted = run("promote", "--model", tmp_path / "m", "--holdout", data, home=models)
+    assert promoted.exit_code == 0, promoted.output
+    assert "可以启用" in promoted.output
+    assert "默认模型" in run("rollback", home=models).output
+
+
 def test_the_shipped_model_predicts_first_level_labels(models: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "d.jsonl", [{"id": "a", "title": "", "body": "公司不发工资", "label": "劳动和社会保障"}])
     out = tmp_path / "o.jsonl"
