@@ -88,7 +88,10 @@ def release(session: Session, *, callback_id: int, by: Actor, now: datetime) -> 
 def record_attempt(
     session: Session, *, callback_id: int, outcome: AttemptOutcome, note: str, by: Actor, now: datetime
 ) -> Callback:
-    """Record a ringing that reached nobody; after enough of them the ticket closes as unreachable (3.3)."""
+    """Record a ringing that reached nobody; after enough of them the ticket closes as unreachable (3.3).
+
+    A citizen who left no number cannot be rung: one line that says so is enough.
+    """
     if outcome is AttemptOutcome.REACHED:
         raise Invalid({"outcome": "已接通的回访请填写回访结果。"})
     row, ticket = _open(session, callback_id, by=by)
@@ -98,7 +101,7 @@ def record_attempt(
     )
     if outcome is AttemptOutcome.DECLINED:
         _finish(session, row, ticket, verdict=Verdict.DECLINED, by=by, now=now)
-    elif policy.exhausted(times := _times(session, callback_id)):
+    elif policy.exhausted(times := _times(session, callback_id)) or ticket.phone_index is None:
         _finish(session, row, ticket, verdict=Verdict.UNREACHABLE, by=by, now=now)
     else:
         row.planned_at = policy.next_attempt(times, now=now)

@@ -582,7 +582,8 @@ def _call(
     by_dispatch = {one.id: one for one in sent}
     answered = by_dispatch[row.dispatch_id]
     times = [one.at for one in mine.attempts_made]
-    again = policy.after_another(times, now=now())
+    has_number = ticket.phone_index is not None
+    again = policy.after_another(times, now=now()) if has_number else None
     stand, refusal = _stand(mine, row.claimed_at, refusal)
     heard = {one.round: one for one in every if one.id < callback_id}
     return CallPage(
@@ -623,11 +624,7 @@ def _call(
         planned=present.moment(row.planned_at),
         stand=stand,
         refusal=refusal,
-        after_this=(
-            "已满 3 次且在不同时段：提交后工单将以“无法联系”办结，不计入满意或不满意。"
-            if again is None
-            else f"提交后工单回到队列，下次回访计划在 {present.moment(again)}。"
-        ),
+        after_this=_after_this(again, has_number=has_number),
         closes_after_this=again is None,
         verdict=labels.label(row.verdict) if row.verdict else None,
         said=_said(mine),
@@ -649,6 +646,14 @@ def _call(
             **(values or {}),
         },
     )
+
+
+def _after_this(again: datetime | None, *, has_number: bool) -> str:
+    if not has_number:
+        return "诉求人没有留下电话，无法回访：请选“号码有误”，提交后工单以“无法联系”办结，不计入满意或不满意。"
+    if again is None:
+        return "已满 3 次且在不同时段：提交后工单将以“无法联系”办结，不计入满意或不满意。"
+    return f"提交后工单回到队列，下次回访计划在 {present.moment(again)}。“拒绝回访”提交后即办结。"
 
 
 def _stand(row: CallbackRow, claimed_at: datetime | None, refusal: str) -> tuple[str, str]:
@@ -755,6 +760,8 @@ def _review_line(row: ReviewRow) -> ReviewLine:
         rectified = Label("超期未整改", "danger") if late and must else Label("未整改", "warning")
     if row.callback_done is None:
         called = Label("待答复后回访") if row.real_name else Label("匿名，无法回访")
+    elif not row.callback_done and not row.real_name:
+        called = Label("匿名，无法回访")
     elif not row.callback_done:
         called = Label(f"待回访，已拨打 {row.callback_attempts} 次", "warning")
     else:

@@ -30,7 +30,7 @@ from hotline.web.present import DeadlineView
 from routing import actions as routing
 from routing import queries as routing_queries
 from routing.answering import Doubt, doubts
-from routing.models import Solved
+from routing.models import Ending, Solved
 from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
 from routing.steps import CLOCK_LABELS
 
@@ -74,6 +74,7 @@ class InboxRow:
     sign_due: DeadlineView
     due: DeadlineView
     registered: str
+    answered: str
     tone: str | None
     may_sign: bool
 
@@ -127,6 +128,8 @@ class RoundView:
     why: str
     #: What the citizen said that made the round necessary.
     citizen: str
+    #: Why that unit sent it back, with the basis: the next one may read it (domain.md 2.6).
+    returned: str
     answered: str
     note: str
     public_answer: str
@@ -497,6 +500,7 @@ def _row(row: TicketRow) -> InboxRow:
         sign_due=sign_due,
         due=due,
         registered=present.short(row.registered_at, now=now()),
+        answered=present.short(row.answered_at, now=now()),
         tone="danger" if "overdue" in {due.state, sign_due.state} else None,
         may_sign=waits and actor().can(Permission.TICKET_SIGN),
     )
@@ -536,6 +540,8 @@ def _work(
     shown = mine[-1] if mine else sent[-1]
     current = next((row for row in sent if row.is_current), None)
     in_hand = current is not None and current is shown and not current.answered_at and not current.ended_at
+    sent_back = (row.id for row in sent if row.ending == Ending.SENT_BACK.value)
+    returned = dict(zip(sent_back, (_returned(one) for one in entries if one.act is Act.SEND_BACK), strict=False))
     return_due = _return_due(shown)
     may_know = ticket_actions.may_reveal(ticket, actor())
     return WorkPage(
@@ -582,7 +588,7 @@ def _work(
         why_not="" if in_hand else _why_not(ticket, shown, current),
         contacts=tuple(_contact(entry) for entry in entries if entry.act is Act.CONTACT),
         notes=tuple(_contact(entry) for entry in entries if entry.act is Act.NOTE),
-        rounds=tuple(_round(row) for row in sent if not (row is shown and in_hand)),
+        rounds=tuple(_round(row, returned=returned.get(row.id, "")) for row in sent if not (row is shown and in_hand)),
         files=tuple(
             FileView(
                 name=one.name, size=_size(one.size), href=url_for("tickets.file", number=ticket.number, file_id=one.id)
@@ -646,7 +652,7 @@ def _sender(row: DispatchView) -> str:
 def _clocks(row: DispatchView) -> tuple[ClockView, ...]:
     done = {"sign": row.signed_at, "contact": row.contacted_at, "handle": row.answered_at, "feedback": row.answered_at}
     views = []
-    for name, told in row.steps.items():
+    for name, told in sorted(row.steps.items(), key=lambda clock: clock[0] != "handle"):
         due = datetime.fromisoformat(told["due"])
         if name == "dispatch":
             continue
@@ -701,7 +707,15 @@ def _contact(entry: TimelineEntry) -> ContactView:
     )
 
 
-def _round(row: DispatchView) -> RoundView:
+def _returned(entry: TimelineEntry) -> str:
+    told = entry.details
+    parts = [f"{told.get('reason_words', '')}。{entry.note}", f"依据：{told.get('basis', '')}"]
+    if told.get("suggested"):
+        parts.append(f"建议承办：{told['suggested']}")
+    return "；".join(parts)
+
+
+def _round(row: DispatchView, *, returned: str) -> RoundView:
     claims: list[Label] = []
     if row.answer:
         claims = [
@@ -716,17 +730,13 @@ def _round(row: DispatchView) -> RoundView:
         sent=f"{present.moment(row.sent_at)} {_sender(row)}",
         why="" if row.round else row.reason,
         citizen=row.reason if row.round else "",
+        returned=returned,
         answered=present.moment(row.answered_at),
         note=row.answer.internal_note if row.answer and row.department_id in actor().department_ids else "",
         public_answer=row.answer.public_answer if row.answer else "",
         claims=tuple(claims),
         plan=f"{row.answer.plan}（{present.day(row.answer.plan_on)} 前）" if row.answer and row.answer.plan else "",
-        ending={
-            "sent_back": Label("已退单", "warning"),
-            "reworked": Label("转入重办", "warning"),
-            "closed": Label("已办结", "success"),
-            "withdrawn": Label("已撤单"),
-        }.get(row.ending),
+        ending=labels.label(Ending(row.ending)) if row.ending else None,
         due=present.deadline(row.due_at, now=now(), done_at=row.answered_at)
         if row.answered_at
         else present.deadline(None, now=now()),

@@ -277,6 +277,20 @@ def test_before_the_last_attempt_the_page_says_what_follows(
     assert desk.ticket().outcome is Outcome.UNREACHABLE
 
 
+def test_whoever_left_no_number_cannot_be_rung_and_one_line_says_so(desk: Desk, now: datetime) -> None:
+    with desk.tools.db.begin() as session:
+        lighting = session.get_one(Department, desk.department_id)
+        ticket = answered_ticket(session, lighting, phone="", name="", anonymous=True, now=now - timedelta(hours=2))
+        waiting = open_callback(session, ticket.id)
+        assert waiting is not None
+        number, callback_id = ticket.number, waiting.id
+    desk.client.post(f"/callbacks/{callback_id}/claim")
+    assert "没有留下电话" in desk.client.get(f"/callbacks/{callback_id}").text
+    desk.client.post(f"/callbacks/{callback_id}/attempt", data={"outcome": "wrong_number", "note": "匿名"})
+    with desk.tools.db.read() as session:
+        assert by_number(session, number).outcome is Outcome.UNREACHABLE
+
+
 def test_a_callback_that_was_put_back_is_free_for_others(desk: Desk) -> None:
     desk.take()
     assert desk.client.post(f"/callbacks/{desk.callback_id}/release").status_code == 303

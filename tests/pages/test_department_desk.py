@@ -22,6 +22,7 @@ from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.queries import by_number
 from hotline.tickets.states import Act, State
 from hotline.wiring import Installation
+from routing import actions as routing
 from routing.models import Answer, Department, Membership
 from routing.queries import current_dispatch
 from tests.makers import answered_ticket, count_queries, dispatched_ticket, make_actor, make_department, sign_in
@@ -284,6 +285,37 @@ def test_a_ticket_is_sent_back_with_reason_and_basis_while_the_window_is_open(de
     assert done.status_code == 303
     assert desk.ticket().state is State.REGISTERED
     assert "已退回热线中心" in desk.client.get(f"/department/{desk.number}").text
+
+
+def test_the_next_unit_reads_why_the_first_one_sent_it_back(desk: Desk, now: datetime) -> None:
+    with desk.tools.db.begin() as session:
+        other = make_department(session, name="市园林处")
+        gardener = make_actor(session, Role.RESPONDER, departments=[other], now=now)
+        ticket = dispatched_ticket(session, other, now=now)
+        routing.send_back(
+            session,
+            ticket_id=ticket.id,
+            version=ticket.version,
+            reason="not_our_duty",
+            words="路灯归路灯管理处。",
+            basis="市政设施管理条例第九条",
+            suggested_department_id=desk.department_id,
+            by=gardener,
+            now=now,
+        )
+        dispatcher = make_actor(session, Role.DISPATCHER, now=now)
+        routing.dispatch(
+            session,
+            ticket_id=ticket.id,
+            version=None,
+            department_id=desk.department_id,
+            by=dispatcher,
+            now=now,
+        )
+        number = ticket.number
+    shown = desk.client.get(f"/department/{number}").text
+    assert "路灯归路灯管理处。" in shown
+    assert "市政设施管理条例第九条" in shown
 
 
 def test_after_the_window_the_way_back_is_closed_and_says_since_when(desk: Desk, now: datetime) -> None:

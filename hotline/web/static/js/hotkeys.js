@@ -50,7 +50,8 @@
     if (!question || !element.checked) return;
     const all = [...element.form.querySelectorAll("fieldset")].filter(isThere);
     const next = all[all.indexOf(question) + 1];
-    (next ?? element.form).querySelector(next ? ":checked, input" : "textarea:not([hidden]), [type=submit]")?.focus({ focusVisible: true });
+    const place = next ? next.querySelector(":checked") ?? next.querySelector("input") : [...element.form.querySelectorAll("textarea, [type=submit]")].find(isThere);
+    place?.focus({ focusVisible: true });
   };
 
   const rows = () => [...stage().querySelectorAll("table[data-list] tr[data-row]")].filter(isThere);
