@@ -129,8 +129,9 @@ class UsualLimits:
     """The limits that most matters fall under, in words for citizens: `5 个工作日`; empty where the city sets none."""
 
     dispatch: str
-    answer: str
     question: str
+    help: str
+    complaint: str
     urgent: str
 
 
@@ -145,7 +146,8 @@ def usual_limits(session: Session) -> UsualLimits:
 
     return UsualLimits(
         dispatch=words(ClockName.DISPATCH, RequestType.COMPLAINT, Urgency.ORDINARY),
-        answer=words(ClockName.HANDLE, RequestType.COMPLAINT, Urgency.ORDINARY),
         question=words(ClockName.HANDLE, RequestType.CONSULTATION, Urgency.ORDINARY),
+        help=words(ClockName.HANDLE, RequestType.HELP, Urgency.ORDINARY),
+        complaint=words(ClockName.HANDLE, RequestType.COMPLAINT, Urgency.ORDINARY),
         urgent=words(ClockName.HANDLE, RequestType.HELP, Urgency.URGENT),
     )
