@@ -211,20 +211,23 @@ def amend(
     cleaned = _checked(changes, now=now)
     ticket = lock(session, ticket_id, version=version)
     changed: dict[str, list[str]] = {}
-    keyring = keyring_of(session)
+    becomes: dict[str, Any] = {}
+    opened = keyring_of(session).open(ticket.personal_sealed)
     for name, value in cleaned.items():
         before = getattr(ticket, name)
         after = redact(value) if name in {"title", "content", "place"} else value
         if before == after:
             continue
         if name in {"title", "content"}:
-            opened = keyring.open(ticket.personal_sealed)
             opened.pop(name, None)
             if after != value:
                 opened[name] = value
-            ticket.personal_sealed = keyring.seal(opened)
+            becomes["personal_sealed"] = keyring_of(session).seal(opened)
         changed[AMENDABLE[name]] = [_shown(session, name, before), _shown(session, name, after)]
-        setattr(ticket, name, after)
+        becomes[name] = after
+    # Only now, all at once: the questions above would have written what was set before them, a version for each.
+    for name, value in becomes.items():
+        setattr(ticket, name, value)
     if not changed:
         return ticket
     entry = move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
