@@ -94,7 +94,8 @@ _STATEMENTS = (
     """,
     """
     INSERT INTO answers (dispatch_id, ticket_id, internal_note, public_answer, found_true, solved, at)
-    SELECT d.id, d.ticket_id, '已处理。', '您好，您反映的问题已经处理完毕，感谢您的监督。', true, 'solved', d.answered_at
+    SELECT d.id, d.ticket_id, '已处理。', '您好，您反映的问题已经处理完毕，感谢您的监督。', true, 'solved',
+        d.answered_at
     FROM dispatches d JOIN plan p ON p.id = d.ticket_id WHERE d.answered_at IS NOT NULL
     """,
     """
