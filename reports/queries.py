@@ -138,8 +138,16 @@ def closings(session: Session, *, now: datetime) -> Sequence[ClosingFact]:
     ]
 
 
-def condition(figure: Figure, *, now: datetime) -> ColumnElement[bool]:
-    """Return what a figure counts, as the condition of its list (routing.queries.tickets_where)."""
+def condition(figure: Figure, *, department_id: int | None = None, now: datetime) -> ColumnElement[bool]:
+    """Return what a figure counts, as the condition of its list (routing.queries.tickets_where).
+
+    With a department, only what that one has in hand.
+    """
+    counted = _condition(figure, now=now)
+    return counted if department_id is None else and_(counted, Dispatch.department_id == department_id)
+
+
+def _condition(figure: Figure, *, now: datetime) -> ColumnElement[bool]:
     match figure:
         case Figure.SIGN_OVERDUE:
             return and_(Ticket.state == State.DISPATCHED, Dispatch.sign_due_at < now)
