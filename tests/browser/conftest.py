@@ -8,7 +8,6 @@ provokes one on purpose takes it out of the list.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,10 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
-from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 from typing_extensions import override
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -32,13 +29,12 @@ from hotline.core.db import Database
 from hotline.core.permissions import STAFF_ROLES, Actor, Role
 from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
-from hotline.runtime.postgres import SUPERUSER
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Category, Ticket
 from hotline.wiring import Installation, wired
 from routing import actions as routing
 from routing.models import Department, DepartmentKind
-from tests.conftest import NOW
+from tests.conftest import NOW, copy_of
 from tests.makers import (
     PASSWORD,
     dispatched_ticket,
@@ -63,7 +59,6 @@ ARGUMENTS = (
 AXE = next((Path(__file__).parents[1] / "vendor").glob("axe-core-*/axe.min.js"))
 #: Longer than anything local takes, short enough that a broken page is told soon.
 PATIENCE_MS = 10_000
-_counter = itertools.count(1)
 _WATCH = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`content security policy: ${event.violatedDirective} refused ${event.blockedURI}`));
@@ -101,16 +96,14 @@ def keyring() -> Keyring:
 
 
 @pytest.fixture(scope="session")
-def city_template(postgres: str, keyring: Keyring) -> tuple[str, City]:
+def city_template(postgres: str, keyring: Keyring) -> Iterator[tuple[str, City]]:
     """Make the city once, in a database that each test then gets a copy of."""
-    url = make_url(postgres).set(database="browser_city")
-    _admin(postgres, f'CREATE DATABASE browser_city TEMPLATE "{make_url(postgres).database}" OWNER "{url.username}"')
-    address = url.render_as_string(hide_password=False)
-    database = wired(address, keyring=keyring, pool=1)
-    with database.begin() as session:
-        city = small_city(session, now=NOW)
-    database.close()
-    return address, city
+    with copy_of(postgres) as address:
+        database = wired(address, keyring=keyring, pool=1)
+        with database.begin() as session:
+            city = small_city(session, now=NOW)
+        database.close()
+        yield address, city
 
 
 @pytest.fixture
@@ -120,15 +113,12 @@ def city(city_template: tuple[str, City]) -> City:
 
 
 @pytest.fixture
-def live_db(postgres: str, city_template: tuple[str, City], keyring: Keyring) -> Iterator[Database]:
+def live_db(city_template: tuple[str, City], keyring: Keyring) -> Iterator[Database]:
     """The database behind `live_url`, a copy of the city; a test may add to it."""
-    name = f"browser_{next(_counter)}"
-    url = make_url(city_template[0])
-    _admin(postgres, f'CREATE DATABASE {name} TEMPLATE "{url.database}" OWNER "{url.username}"')
-    database = wired(url.set(database=name).render_as_string(hide_password=False), keyring=keyring, pool=8)
-    yield database
-    database.close()
-    _admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    with copy_of(city_template[0]) as address:
+        database = wired(address, keyring=keyring, pool=8)
+        yield database
+        database.close()
 
 
 @pytest.fixture
@@ -355,12 +345,6 @@ def _tickets(  # noqa: PLR0917 - the city's own parts
         now=now - timedelta(hours=7),
     )
     return made
-
-
-def _admin(postgres: str, statement: str) -> None:
-    admin = make_url(postgres).set(drivername="postgresql", username=SUPERUSER, database="postgres")
-    with psycopg.connect(admin.render_as_string(hide_password=False), autocommit=True) as connection:
-        connection.execute(statement.encode())
 
 
 def _answered(
