@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import redis
+import rq
+from rq.serializers import JSONSerializer
 from sqlalchemy.orm import Session
 
 import callbacks.reactions
@@ -100,6 +103,11 @@ def load_suggester(home: Path) -> Suggester:
     except (ClassifierError, OSError) as error:
         _log.error("the text model cannot be used, tickets go to people: %s", error)
         return Suggester.without_model(f"分类模型不可用：{error}")
+
+
+def queue_lengths(connection: redis.Redis) -> dict[QueueName, int]:
+    """Return how much waits in each queue; raises `redis.RedisError` when the server does not answer."""
+    return {name: rq.Queue(name, connection=connection, serializer=JSONSerializer).count for name in QueueName}
 
 
 @dataclass(frozen=True, kw_only=True)

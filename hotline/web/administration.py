@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+import redis
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -22,7 +23,7 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.vocabulary import Urgency
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page, tools
-from hotline.wiring import SCHEDULE
+from hotline.wiring import SCHEDULE, queue_lengths
 from routing import actions as routing
 from routing import granting, profiles
 from routing import queries as routing_queries
@@ -763,10 +764,6 @@ _LATE = timedelta(minutes=2)
 
 def _queues() -> tuple[bool, list[tuple[str, int]]]:
     """Ask the queue server, briefly; the pages work without it."""
-    import redis
-
-    from hotline.worker import queue_lengths
-
     if not tools().settings.redis_url:
         return False, []
     connection = redis.Redis.from_url(tools().settings.redis_url, socket_connect_timeout=1, socket_timeout=1)
