@@ -469,7 +469,7 @@ def _ticket(
     with db().read() as reading:
         told = tell(reading, by_number(reading, number), now=now())
     told = replace(told, typed=typed or {}, errors=errors or {}, key=uuid.uuid4().hex)
-    stars = [(str(number), f"{'★' * number}{'☆' * (5 - number)}　{words}") for number, words in STARS]
+    stars = [(str(number), f"{'★' * number}{'☆' * (5 - number)} {words}") for number, words in STARS]
     return render_template("public/ticket.html", page=TrackedPage(told=told, stars=stars))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
 
+from callbacks.policy import within_hours
 from callbacks.queries import open_callback, ratings_of
 from hotline.core.clock import local
 from hotline.core.permissions import GRANTS, Permission
@@ -243,11 +244,12 @@ def _stages(
         last = _CLOSED_WITHOUT[ticket.outcome] if ticket.outcome else ""
         return [("受理", "done", small(ticket.registered_at)), (last, "done", small(ticket.closed_at))]
     at = {State.REGISTERED: 1, State.DISPATCHED: 2, State.SIGNED: 2, State.ANSWERED: 4, State.CLOSED: 5}[ticket.state]
+    newest = current or (dispatches[-1] if dispatches else None)
     times = [
         ticket.registered_at,
-        current.sent_at if current else dispatches[-1].sent_at if dispatches else None,
-        current.signed_at if current else None,
-        current.answered_at if current else None,
+        newest.sent_at if newest else None,
+        newest.signed_at if newest else None,
+        newest.answered_at if newest else None,
         ticket.closed_at,
     ]
     words = ["受理", "派单", "办理", "答复", "回访办结"]
@@ -296,9 +298,10 @@ def _next(
         ]
     if ticket.state is State.ANSWERED:
         reachable = bool(ticket.phone_masked)
+        when = plain_moment(within_hours(max(planned, now)), now=now) if planned else ""
         call = (
-            f"热线回访员会来电（预计 {plain_moment(max(planned, now), now=now)} 以后），问您是否解决、是否满意。"
-            if planned and reachable
+            f"热线回访员会来电（预计 {when} 以后），问您是否解决、是否满意。"
+            if when and reachable
             else "您没有留电话，热线无法来电回访，请在本页评价。"
         )
         return [call, "如果没有解决，请说明原因，热线会决定是否转回单位重新办理。"]
