@@ -46,8 +46,8 @@ def register(
 
     Raises `Invalid` by field, and `Conflict` when a key comes again with other content.
     """
-    if len(key) > MOST_KEY:
-        raise Invalid({"key": f"幂等键最多 {MOST_KEY} 个字符。"})
+    if len(key) > MOST_KEY or not key.isprintable():
+        raise Invalid({"key": f"幂等键最多 {MOST_KEY} 个可见字符。"})
     new = rules.checked(concern, now=now)
     _check_places(session, new)
     submission: Submission | None = None

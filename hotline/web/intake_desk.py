@@ -80,6 +80,7 @@ _MOST_REPEAT: Final = 2_000
 _MOST_ANSWER: Final = 5_000
 _FEWEST_DIGITS: Final = 7
 _MOBILE: Final = re.compile(r"1[3-9]\d{9}")
+_KEY: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _FEWEST_CHARACTERS: Final = 4
 _TOLD: Final = "registered"
 
@@ -550,6 +551,8 @@ def _typed() -> Typed:
     given: dict[str, Any] = {}
     for one in fields(Typed):
         given[one.name] = forms.flag(one.name) if one.type == "bool" else _plain(forms.text(one.name))
+    if not _KEY.fullmatch(given["key"]):
+        given["key"] = uuid.uuid4().hex  # not one of ours: nothing can be compared with it
     return Typed(**given)
 
 
@@ -602,10 +605,7 @@ def _problems_of_finish(typed: Typed) -> dict[str, str]:
     wanted: dict[str, dict[str, str]] = {
         "answer": {"answer": "直接答复请填写答复内容。"},
         "dispatch": {"department_id": "请选择承办单位，或改为“登记待派”。"},
-        "refuse": {
-            "refusal_reason": "请选择不予受理的理由。",
-            "refusal_words": "请填写对诉求人的说明（依据与正确途径）。",
-        },
+        "refuse": {"refusal_reason": "请选择不予受理的理由。"},
         "transfer": {"transfer_to": "请选择转往的单位。"},
     }
     problems = {
@@ -651,7 +651,8 @@ def _finish(writing: Any, registered: intake.Registered, typed: Typed) -> None: 
     if typed.finish == "answer":
         tickets.close_directly(writing, answer=clean(typed.answer), **common)
     elif typed.finish == "refuse":
-        tickets.refuse(writing, reason=typed.refusal_reason, words=clean(typed.refusal_words), **common)
+        words = clean(typed.refusal_words) or REFUSALS[typed.refusal_reason].told
+        tickets.refuse(writing, reason=typed.refusal_reason, words=words, **common)
     elif typed.finish == "transfer":
         other = clean_line(typed.transfer_other)
         tickets.transfer(
