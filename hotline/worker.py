@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import signal
+import socket
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import FrameType
 from typing import Final
 
@@ -28,6 +30,7 @@ from hotline.core.settings import Settings
 from hotline.wiring import REACTIONS, SCHEDULE, Installation, event_named, open_installation
 
 _log = logging.getLogger("hotline.worker")
+_NO_QUEUE: Final = "队列服务没有回答，待发事项保留在数据库中。"
 
 BATCH: Final = 50
 RELAY_EVERY_S: Final = 0.2
@@ -39,6 +42,13 @@ FAILURE_TTL_S: Final = 7 * 24 * 3600
 WORKER_TTL_S: Final = 30
 MONITORING_S: Final = 5
 MAINTENANCE_S: Final = 15
+#: No longer than this does a worker wait before it tries a queue server again that had gone away.
+RECONNECT_WITHIN_S: Final = 5.0
+#: How many jobs may wait in a queue before the relay stops filling it. Fewer than `outbox.MOST_TRIES`: a row that only
+#: waits, because no worker is on duty, is handed over a few times and never given up.
+MOST_WAITING: Final = 5
+#: A worker on another machine that was not heard of for so long is gone; a long job comes between two signs of life.
+SILENT_FOR: Final = timedelta(seconds=JOB_TIMEOUT_S + WORKER_TTL_S)
 
 
 @functools.cache
@@ -100,8 +110,11 @@ def run_periodic_with(tools: Installation, *, name: str, now: clock.NowFunction)
 def relay_once(tools: Installation, connection: redis.Redis, *, now: datetime, batch: int = BATCH) -> int:
     """Hand the next rows over, one RQ job per queue and batch; returns how many rows were taken.
 
-    If the queue server does not answer, the rows are put back and `Unavailable` is raised.
+    Takes none while a queue has enough to do. If the queue server does not answer, the rows are put back and
+    `Unavailable` is raised.
     """
+    if _backed_up(connection):
+        return 0
     with tools.db.begin() as session:
         rows = outbox.take(session, now=now, limit=batch)
         taken = [(row.id, row.event) for row in rows]
@@ -116,13 +129,13 @@ def relay_once(tools: Installation, connection: redis.Redis, *, now: datetime, b
                 job_timeout=JOB_TIMEOUT_S,
                 result_ttl=RESULT_TTL_S,
                 failure_ttl=FAILURE_TTL_S,
-                retry=rq.Retry(max=3, interval=[2, 10, 30]),
+                # RQ must not try again: what was not delivered is handed over again from the database.
             )
         _settle_unheard(tools, taken, now=now)
     except redis.RedisError as error:
         with tools.db.begin() as session:
             outbox.put_back(session, [row_id for row_id, _ in taken], error=f"queue: {type(error).__name__}")
-        raise Unavailable("队列服务没有回答，待发事项保留在数据库中。") from error
+        raise Unavailable(_NO_QUEUE) from error
     return len(taken)
 
 
@@ -158,6 +171,7 @@ def run_worker(queues: Sequence[QueueName] = tuple(QueueName)) -> None:
         job_monitoring_interval=MONITORING_S,
         maintenance_interval=MAINTENANCE_S,
     )
+    worker.max_connection_wait_time = RECONNECT_WITHIN_S
     worker.work(logging_level="WARNING")
 
 
@@ -194,9 +208,33 @@ def schedule(tools: Installation, *, stop: threading.Event) -> None:
         stop.wait(pause)
 
 
-def queue_lengths(connection: redis.Redis) -> dict[QueueName, int]:
-    """Return how much waits in each queue."""
-    return {name: rq.Queue(name, connection=connection, serializer=JSONSerializer).count for name in QueueName}
+def workers_on_duty(connection: redis.Redis, *, now: datetime) -> int:
+    """Count the workers that live; RQ itself goes on counting one that was killed."""
+    return sum(_on_duty(each, now=now) for each in rq.Worker.all(connection=connection, serializer=JSONSerializer))
+
+
+def _on_duty(worker: rq.worker.BaseWorker, *, now: datetime) -> bool:
+    if worker.last_heartbeat is None or now - worker.last_heartbeat > SILENT_FOR:
+        return False
+    if worker.hostname != socket.gethostname() or not worker.pid:
+        return True
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it lives under another account
+    return True
+
+
+def _backed_up(connection: redis.Redis) -> bool:
+    queues = {reaction.queue for reactions in REACTIONS.values() for reaction in reactions}
+    try:
+        return any(
+            rq.Queue(queue, connection=connection, serializer=JSONSerializer).count >= MOST_WAITING for queue in queues
+        )
+    except redis.RedisError as error:
+        raise Unavailable(_NO_QUEUE) from error
 
 
 def _deliver_one(tools: Installation, *, queue: QueueName, row_id: int, now: datetime) -> int:

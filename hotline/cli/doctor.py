@@ -22,6 +22,8 @@ LARGEST_SKEW: Final = timedelta(seconds=5)
 MOST_WAITING: Final = 1_000
 _LATE_FACTOR: Final = 5
 _LATE_LEAST: Final = timedelta(minutes=2)
+#: The scheduler starts something every five seconds; after so long without it is not there.
+SCHEDULER_SILENT: Final = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +65,17 @@ def check_migrations(tools: Installation, now: datetime) -> Iterator[Complaint]:
 def check_queue(tools: Installation, now: datetime) -> Iterator[Complaint]:
     """Look at the queue server, the workers, and what waits."""
     import redis
-    import rq
 
-    from hotline.worker import connect, queue_lengths
+    from hotline.wiring import queue_lengths
+    from hotline.worker import connect, workers_on_duty
 
-    del now
     if not tools.settings.redis_url:
         yield Complaint(what="没有配置队列服务。", mend="设置 REDIS_URL，或用 hotline run 启动。")
         return
     try:
         connection = connect(tools.settings.redis_url)
         lengths = queue_lengths(connection)
-        workers = rq.Worker.count(connection=connection)
+        workers = workers_on_duty(connection, now=now)
     except redis.RedisError as error:
         yield Complaint(
             what=f"队列服务没有回答（{type(error).__name__}），后台作业暂停，工单照常受理。",
@@ -89,12 +90,18 @@ def check_queue(tools: Installation, now: datetime) -> Iterator[Complaint]:
 
 
 def check_timetable(tools: Installation, now: datetime) -> Iterator[Complaint]:
-    """Find periodic jobs that did not succeed lately."""
+    """Find out whether the scheduler starts anything, and which periodic jobs did not succeed lately."""
     from hotline.core.periodic import latest
     from hotline.wiring import SCHEDULE
 
     with tools.db.read() as session:
         runs = latest(session)
+    started = max((run.started_at for run in runs.values()), default=None)
+    if started is not None and now - started > SCHEDULER_SILENT:
+        yield Complaint(
+            what=f"已有 {(now - started).total_seconds():.0f} 秒没有安排任何定时作业。",
+            mend="队列服务正常而仍如此时，启动 hotline scheduler（全系统一个）。",
+        )
     for job in SCHEDULE:
         run = runs.get(job.name)
         allowed = max(job.every * _LATE_FACTOR, _LATE_LEAST)

@@ -11,9 +11,10 @@ from callbacks import actions as callbacks
 from callbacks import queries as callback_queries
 from callbacks.policy import Answers, Satisfaction, Solved
 from hotline.cli.doctor import examine
+from hotline.core import periodic
 from hotline.core.db import Database
 from hotline.core.permissions import Role
-from hotline.wiring import Installation
+from hotline.wiring import SCHEDULE, Installation
 from reports.audit import audit, legal_moves, rules
 from tests.makers import answered_ticket, dispatched_ticket, make_actor, make_department, register_ticket
 
@@ -117,6 +118,16 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(tools: Installation, n
     with tools.db.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     assert "hotline migrate" in dict(examine(tools, now=now))["数据表版本"][0].mend
+
+
+def test_the_doctor_notices_soon_that_nothing_is_scheduled_any_more(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        for job in SCHEDULE:
+            periodic.finished(session, name=job.name, now=now)
+    assert dict(examine(tools, now=now + timedelta(seconds=15)))["定时作业"] == []
+    (complaint,) = dict(examine(tools, now=now + timedelta(seconds=30)))["定时作业"]
+    assert "30 秒" in complaint.what
+    assert "hotline scheduler" in complaint.mend
 
 
 def test_the_doctor_goes_on_when_one_check_cannot_run(tools: Installation, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from sqlalchemy import func, select
 
 from classifier.suggest import Suggester
 from hotline import worker
-from hotline.core import outbox
+from hotline.core import clock, outbox
 from hotline.core.errors import Unavailable
 from hotline.core.outbox import OutboxRow, ReactionDone
 from hotline.core.permissions import SYSTEM
@@ -151,6 +152,36 @@ def test_a_job_that_redis_lost_is_handed_over_again(tools: Installation, redis_u
     connection.flushall()
     assert worker.relay_once(tools, connection, now=now + timedelta(seconds=10)) == 0
     assert worker.relay_once(tools, connection, now=now + outbox.GIVE_UP_ON_RELAY + timedelta(seconds=1)) == 1
+    connection.flushall()
+    connection.close()
+
+
+def test_news_that_only_waits_for_a_worker_is_never_given_up(
+    tools: Installation, redis_url: str, now: datetime
+) -> None:
+    connection = worker.connect(redis_url)
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+    later = [now + 2 * each * outbox.GIVE_UP_ON_RELAY for each in range(3 * outbox.MOST_TRIES)]
+    handed_over = sum(worker.relay_once(tools, connection, now=each) for each in later)
+    assert handed_over == worker.MOST_WAITING
+    connection.flushall()  # nobody worked, and then the queue is lost too
+    assert worker.relay_once(tools, connection, now=later[-1] + timedelta(hours=1)) == 1
+    connection.flushall()
+    connection.close()
+
+
+def test_a_worker_that_was_killed_is_not_on_duty(redis_url: str) -> None:
+    connection = worker.connect(redis_url)
+    here = rq.SimpleWorker([QueueName.CLASSIFIER.value], connection=connection, serializer=JSONSerializer)
+    here.register_birth()  # type: ignore[no-untyped-call] # RQ's own is not typed
+    now = clock.now()
+    assert worker.workers_on_duty(connection, now=now) == 1
+    assert worker.workers_on_duty(connection, now=now + 2 * worker.SILENT_FOR) == 0
+    ended = subprocess.run(["sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True, check=True)
+    connection.hset(here.key, "pid", ended.stdout.strip())
+    assert rq.Worker.count(connection=connection) == 1
+    assert worker.workers_on_duty(connection, now=now) == 0
     connection.flushall()
     connection.close()
 
