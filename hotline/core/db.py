@@ -19,14 +19,15 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     create_engine,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from typing_extensions import override
 
-from hotline.core.errors import Conflict, Unavailable
+from hotline.core.errors import Conflict, Invalid, NotFound, Unavailable
 from hotline.core.sealing import Keyring
 
 
@@ -115,8 +116,8 @@ class Database:
     def begin(self) -> Iterator[Session]:
         """Open a session and commit it when the block ends well; the only commit there is.
 
-        The database's own refusals become ours: a broken constraint is `Conflict`, a lost server is
-        `Unavailable`.
+        The database's own refusals become ours: a broken constraint is `Conflict`, a value that it cannot hold
+        (a zero byte, a number beyond its range) is `Invalid`, a lost server is `Unavailable`.
         """
         try:
             with self._sessions.begin() as session:
@@ -125,6 +126,8 @@ class Database:
             raise Conflict("内容刚刚被他人修改，请刷新后重试。") from error
         except IntegrityError as error:
             raise Conflict(f"数据库拒绝了这次写入（{constraint_of(error)}）。") from error
+        except DataError as error:
+            raise Invalid({"form": "内容中有系统不能保存的字符或过大的数字，请更正后重新提交。"}) from error
         except OperationalError as error:
             raise Unavailable from error
 
@@ -134,14 +137,24 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a session that can only read: the database itself refuses a write."""
+        """Open a session that can only read: the database itself refuses a write.
+
+        Whoever asks for a value that the database cannot hold gets `NotFound`: nothing of that kind is there.
+        """
         try:
             with self._sessions() as session:
                 # The driver says READ ONLY in its BEGIN, so this costs no round trip of its own.
                 session.connection(execution_options={"postgresql_readonly": True})
                 yield session
+        except DataError as error:
+            raise NotFound from error
         except OperationalError as error:
             raise Unavailable from error
+
+    def ask(self) -> None:
+        """Raise `Unavailable` unless the database answers; a connection from the pool alone says nothing."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
 
     def close(self) -> None:
         """Give every connection back."""

@@ -206,6 +206,10 @@ def _spoken(name: str, value: str, catalogue: Catalogue) -> str:
     return dict(choices.get(name, ())).get(value, value)
 
 
+#: Days that a ticket may have been registered on, and that can still be counted on from.
+_YEARS: Final = range(1900, 2999)
+
+
 class _Reading:
     """Reads conditions one by one and keeps every problem, so that all of them are told at once."""
 
@@ -217,10 +221,14 @@ class _Reading:
         """Return the beginning of a day in China."""
         raw = self.given.get(name, "")
         try:
-            return datetime.combine(date.fromisoformat(raw), time(), tzinfo=SHANGHAI) if raw else None
+            day = date.fromisoformat(raw) if raw else None
         except ValueError:
             self.problems[name] = ["日期格式不正确，例如 2026-11-22。"]
             return None
+        if day is not None and day.year not in _YEARS:
+            self.problems[name] = ["日期超出了可查询的范围，请核对年份。"]
+            return None
+        return datetime.combine(day, time(), tzinfo=SHANGHAI) if day else None
 
     def member(self, members: type[E], name: str) -> E | None:
         """Return the chosen member of an enum."""
