@@ -154,17 +154,23 @@ _TONES: Final = {
 }
 
 
-def timeline(entries: Iterable[TimelineEntry], *, now: datetime) -> list[TimelineItem]:
-    """Return the timeline for its component; names of people and what changed."""
+def timeline(
+    entries: Iterable[TimelineEntry], *, now: datetime, units: Mapping[int, str] | None = None
+) -> list[TimelineItem]:
+    """Return the timeline for its component; names of people and what changed.
+
+    `units` names, by the id of a line, the department on whose behalf somebody acted; the others acted in their role.
+    """
     items = []
     for entry in entries:
         tone, icon = _TONES.get(entry.act.value, ("neutral", None))
+        role = labels.words(entry.by_role)
         items.append(
             TimelineItem(
                 iso=iso(entry.at),
                 at=short(entry.at, now=now),
-                who=entry.by_name or labels.words(entry.by_role),
-                unit=str(entry.details.get("department", "")) or labels.words(entry.by_role),
+                who=entry.by_name or role,
+                unit=(units or {}).get(entry.id) or (role if entry.by_name else ""),
                 act=labels.words(entry.act),
                 tone=tone,
                 icon=icon,
@@ -185,6 +191,11 @@ def posted_fields(form: Mapping[str, str]) -> dict[str, str]:
 def _details(entry: TimelineEntry) -> str:
     details: Mapping[str, Any] = entry.details
     parts = [entry.note] if entry.note else []
+    if details.get("department"):
+        parts.insert(0, f"派往{details['department']}。")
+    if "contacted_at" in details:
+        at = short(datetime.fromisoformat(str(details["contacted_at"])), now=entry.at)
+        parts.insert(0, f"{at} {details.get('way', '')}联系。")
     if "reason_words" in details:
         parts.insert(0, f"理由：{details['reason_words']}；依据：{details.get('basis', '')}。")
     if details.get("suggested"):

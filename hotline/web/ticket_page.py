@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ REVEALABLE: Final[Mapping[str, str]] = {
     "content": "内容原文",
 }
 _CLOCKS: Final = (ClockName.SIGN, ClockName.CONTACT, ClockName.RETURN, ClockName.FEEDBACK, ClockName.HANDLE)
+_CALLERS_ACTS: Final = frozenset({Act.CONFIRM, Act.GIVE_UP_CALLING, Act.DECLINE_CALLBACK, Act.REWORK})
+_UNITS_ACTS: Final = frozenset({Act.SIGN, Act.CONTACT, Act.ANSWER, Act.SEND_BACK, Act.RECTIFY})
 _MOST_TIMELINE: Final = 500
 _MOST_EARLIER: Final = 8
 _KILO: Final = 1024
@@ -273,7 +275,7 @@ def page_of(
         content=hints.marked(ticket.content, suggestion.body if suggestion else {}, field="body"),
         reveal_content=_reveal(ticket, "content") if open_eyes and "content" in sealed else None,
         stages=_stages(ticket, now=now),
-        dispatches=[_dispatch(row, now=now) for row in reversed(dispatches)],
+        dispatches=[_dispatch(row, by=by, now=now) for row in reversed(dispatches)],
         callbacks=[part for row in reversed(callbacks) if (part := _callback(row, by=by, now=now))],
         ratings=[_rating(row, now=now) for row in ratings],
         suggestion=_suggestion(suggestion, now=now) if suggestion else None,
@@ -286,7 +288,7 @@ def page_of(
         ][:_MOST_EARLIER],
         repeats=ticket.repeats,
         repeats_number=repeats_number,
-        timeline=_timeline(entries, by=by, now=now),
+        timeline=_timeline(entries, dispatches, by=by, now=now),
         ways=ways(ticket, dispatches, callbacks, entries, by=by),
         can_note=by.can(Permission.TICKET_NOTE),
         printed_at=present.moment(now),
@@ -451,7 +453,7 @@ def _round(number: int) -> str:
     return f"重办第 {number} 轮" if number else "首次办理"
 
 
-def _dispatch(row: DispatchView, *, now: datetime) -> DispatchPart:
+def _dispatch(row: DispatchView, *, by: Actor, now: datetime) -> DispatchPart:
     answer = row.answer
     ended = row.answered_at or row.ended_at
     return DispatchPart(
@@ -462,7 +464,9 @@ def _dispatch(row: DispatchView, *, now: datetime) -> DispatchPart:
         automatic=row.automatic,
         reason=row.reason,
         sent_at=present.moment(row.sent_at),
-        sent_by=row.sent_by or ("系统" if row.automatic else ""),
+        # A round of rework is sent by whoever called the citizen; the unit does not learn who that was.
+        sent_by=(row.sent_by if not row.round or by.can(Permission.TICKET_VIEW_ALL) else "")
+        or ("系统" if row.automatic else ""),
         signed_at=present.moment(row.signed_at),
         signed_by=row.signed_by,
         contacted_at=present.moment(row.contacted_at),
@@ -590,6 +594,23 @@ def _file(row: Attachment, ticket: Ticket, *, now: datetime) -> FilePart:
     )
 
 
-def _timeline(entries: Sequence[TimelineEntry], *, by: Actor, now: datetime) -> list[TimelineItem]:
+def _timeline(
+    entries: Sequence[TimelineEntry], dispatches: Sequence[DispatchView], *, by: Actor, now: datetime
+) -> list[TimelineItem]:
+    """Return what happened, the latest first; what a unit did stands under the unit's name.
+
+    A unit does not learn from its own ticket that it is being called about, nor who called (domain.md 3.2).
+    """
     shown = [entry for entry in entries if entry.act is not Act.CALL or by.can(Permission.CALLBACK_VIEW)]
-    return list(reversed(present.timeline(shown, now=now)))
+    if not by.can(Permission.TICKET_VIEW_ALL):
+        shown = [
+            replace(entry, by_name="") if entry.act in _CALLERS_ACTS else entry
+            for entry in shown
+            if entry.act is not Act.REVEAL or entry.by_id == by.user_id
+        ]
+    units = {
+        entry.id: next((row.department for row in reversed(dispatches) if row.sent_at <= entry.at), "")
+        for entry in shown
+        if entry.act in _UNITS_ACTS
+    }
+    return list(reversed(present.timeline(shown, now=now, units=units)))
