@@ -211,8 +211,8 @@ def compressed(picture: bytes) -> bytes:
 # --- what is done on a page before its picture -------------------------------------------------------------------
 
 _CONCERN: Final = (
-    "锦水河东岸步道从人民路桥到建工路桥这一段，路灯有七八盏连着两个星期不亮，晚上散步的老人多，"
-    "昨天有人绊了一跤。希望尽快派人检修，也请告诉我们大概什么时候能修好。"
+    "锦水河东岸步道的路灯坏了七八盏，两个星期不亮，路灯杆上的灯罩也碎了，晚上走路看不清。"
+    "希望早点修好路灯，也请告诉我们什么时候能修好。"
 )
 
 
@@ -230,7 +230,7 @@ def _submit_and_track(page: Page) -> None:
     page.wait_for_url("**/track/ticket")
     # Where the model is sure, the ticket goes out by itself within seconds; the page then names the unit.
     for _ in range(DISPATCHED_WITHIN_S):
-        if page.get_by_text("答复期限").count():
+        if page.locator(".held").count():
             return
         page.wait_for_timeout(1000)
         page.reload()
