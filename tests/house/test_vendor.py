@@ -131,8 +131,8 @@ def test_every_file_that_a_template_loads_exists() -> None:
     assert [name for name in sorted(named) if not (STATIC / name).is_file()] == []
 
 
-def test_every_behaviour_is_loaded_by_a_layout() -> None:
-    words = "".join(template.read_text(encoding="utf-8") for template in (TEMPLATES / "layouts").glob("*.html"))
+def test_every_behaviour_is_loaded_by_a_layout_or_a_page() -> None:
+    words = "".join(template.read_text(encoding="utf-8") for template in TEMPLATES.rglob("*.html"))
     assert [
         script.stem for script in _scripts() if f'"{script.stem}"' not in words and f"js/{script.name}" not in words
     ] == []
