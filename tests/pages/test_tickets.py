@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +31,7 @@ from hotline.tickets import actions
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import attachments, by_number, timeline
 from hotline.tickets.states import Act, Outcome, State
+from hotline.web import present
 from hotline.web import tickets as desk
 from hotline.wiring import Installation, wired
 from routing import actions as routing
@@ -461,6 +464,18 @@ def test_the_page_shows_the_life_of_a_ticket(house: House) -> None:
         assert words in text, words
     assert PHONE not in text
     assert "幸福路 12 号" not in text
+
+
+def test_every_drawing_on_the_page_the_menu_and_the_timeline_exists(house: House) -> None:
+    sprite = (Path(desk.__file__).parent / "static/img/icons.svg").read_text(encoding="utf-8")
+    drawn = set(re.findall(r'<symbol id="([^"]+)"', sprite))
+    named = {icon for _, icon in present._TONES.values()}
+    number = registered(house)
+    for login in ("dispatcher", "responder", "auditor", "supervisor", "administrator"):
+        text = house.browse(login).get(f"/tickets/{number if login == 'dispatcher' else house.number}").text
+        named |= set(re.findall(r"icons\.svg[^#\"]*#([a-z0-9-]+)", text))
+    assert len(named) > 20
+    assert named <= drawn
 
 
 def test_a_page_asks_the_database_fifteen_questions_at_most(house: House) -> None:
