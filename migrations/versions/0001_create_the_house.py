@@ -475,6 +475,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_tickets_category_id", "tickets", ["category_id", sa.literal_column("id DESC")], unique=False)
     op.create_index(
+        "ix_tickets_closed_at",
+        "tickets",
+        ["closed_at"],
+        unique=False,
+        postgresql_where=sa.text("closed_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_tickets_due_at", "tickets", ["due_at", "id"], unique=False, postgresql_where=sa.text("due_at IS NOT NULL")
     )
     op.create_index(
@@ -878,6 +885,7 @@ def downgrade() -> None:
     op.drop_table("attachments")
     op.drop_index("ix_tickets_state_id", table_name="tickets")
     op.drop_index("ix_tickets_phone_index", table_name="tickets", postgresql_where=sa.text("phone_index IS NOT NULL"))
+    op.drop_index("ix_tickets_closed_at", table_name="tickets", postgresql_where=sa.text("closed_at IS NOT NULL"))
     op.drop_index("ix_tickets_due_at", table_name="tickets", postgresql_where=sa.text("due_at IS NOT NULL"))
     op.drop_index("ix_tickets_category_id", table_name="tickets")
     op.drop_index("ix_tickets_bad_reviews", table_name="tickets", postgresql_where=sa.text("kind = 'bad_review'"))
