@@ -189,6 +189,8 @@ class JournalEntry(Base):
         one_of("to_state", State),
         # What happened to this ticket, in order? The timeline and the audit.
         Index("ix_journal_ticket_id_id", "ticket_id", "id"),
+        # How often did this person look at personal data lately? The hourly limit asks with every look.
+        Index("ix_journal_reveals", "by_id", "at", postgresql_where=text("act = 'reveal'")),
     )
 
 

@@ -16,10 +16,12 @@ SEQUENCE = """
 CREATE SEQUENCE ticket_numbers AS bigint
 """
 
+# At least seven digits and never cut: lpad alone would cut the ten-millionth number, and two tickets would share one.
 # The day is for people; what makes a number its own is the sequence, which two transactions never share.
 NUMBER = """
 CREATE FUNCTION ticket_number(at timestamptz) RETURNS text LANGUAGE sql VOLATILE AS $$
-    SELECT to_char(at AT TIME ZONE 'Asia/Shanghai', 'YYYYMMDD') || lpad(nextval('ticket_numbers')::text, 7, '0')
+    SELECT to_char(at AT TIME ZONE 'Asia/Shanghai', 'YYYYMMDD') || lpad(n, greatest(7, length(n)), '0')
+    FROM (SELECT nextval('ticket_numbers')::text AS n) AS next
 $$
 """
 
@@ -654,6 +656,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=op.f("fk_journal_ticket_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_journal")),
     )
+    op.create_index(
+        "ix_journal_reveals",
+        "journal",
+        ["by_id", "at"],
+        unique=False,
+        postgresql_where=sa.text("act = 'reveal'"),
+    )
     op.create_index("ix_journal_ticket_id_id", "journal", ["ticket_id", "id"], unique=False)
     op.create_table(
         "submissions",
@@ -869,6 +878,7 @@ def downgrade() -> None:
     op.drop_table("suggestions")
     op.drop_index("ix_submissions_at", table_name="submissions")
     op.drop_table("submissions")
+    op.drop_index("ix_journal_reveals", table_name="journal", postgresql_where=sa.text("act = 'reveal'"))
     op.drop_index("ix_journal_ticket_id_id", table_name="journal")
     op.drop_table("journal")
     op.drop_index("uq_dispatches_current", table_name="dispatches", postgresql_where=sa.text("is_current"))

@@ -63,6 +63,15 @@ def test_no_two_tickets_ever_share_a_number(db: Database, now: datetime) -> None
     assert all(number.startswith("20261008") for number in numbers)
 
 
+def test_numbers_go_on_after_the_ten_millionth_ticket(db: Database, now: datetime) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text("SELECT setval('ticket_numbers', 9999999)"))
+    with db.begin() as session:
+        numbers = [register_ticket(session, now=now).number for _ in range(12)]
+    assert numbers[0] == "2026100810000000"
+    assert len(set(numbers)) == 12
+
+
 def test_the_same_key_at_the_same_moment_makes_one_ticket(db: Database, now: datetime) -> None:
     with db.begin() as session:
         operator = make_actor(session, Role.OPERATOR, now=now)
