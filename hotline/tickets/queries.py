@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import String, cast, func, literal, select, union_all
+from sqlalchemy import String, cast, func, literal, select, text, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
@@ -319,7 +319,6 @@ def leads_of(session: Session, codes: Iterable[str]) -> dict[str, str]:
 
 #: How far back the journal is read when one asks how often a person did something lately: lines, not hours, so that
 #: the question costs the same in every city. At twelve lines a second it still covers more than an hour.
-_LATELY: Final = 50_000
 
 
 def phone_fingerprint(session: Session, phone: str) -> bytes:
@@ -328,19 +327,11 @@ def phone_fingerprint(session: Session, phone: str) -> bytes:
 
 
 def done_lately(session: Session, *, user_id: int, act: Act, since: datetime) -> int:
-    """Return how often a person has done an act since a moment, within the newest lines of the journal."""
-    newest = select(func.coalesce(func.max(JournalEntry.id), 0)).scalar_subquery()
-    return int(
-        session.scalar(
-            select(func.count()).where(
-                JournalEntry.id > newest - _LATELY,
-                JournalEntry.by_id == user_id,
-                JournalEntry.act == act,
-                JournalEntry.at > since,
-            )
-        )
-        or 0
-    )
+    """Return how often a person has done an act since a moment."""
+    # The act stands in the statement itself, not beside it, so that the planner can use the index of just this act.
+    done = text(f"journal.act = '{act.value}'")
+    query = select(func.count()).select_from(JournalEntry)
+    return int(session.scalar(query.where(done, JournalEntry.by_id == user_id, JournalEntry.at > since)) or 0)
 
 
 def sealed_fields(session: Session, ticket: Ticket) -> frozenset[str]:
