@@ -33,6 +33,7 @@ from hotline.tickets.models import (
     TicketSearch,
 )
 from hotline.tickets.queries import done_lately
+from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, State, check
 from hotline.tickets.vocabulary import NewTicket, Urgency
 
@@ -290,7 +291,7 @@ def refuse(
 ) -> Ticket:
     """Refuse with a reason of the list and what the citizen should do instead (不予受理, domain.md 1.5)."""
     problems = {}
-    if not reason.startswith("NR-"):
+    if reason not in REFUSALS:
         problems["reason"] = "请选择不予受理的理由。"
     if not words.strip():
         problems["words"] = "请填写对诉求人的说明（依据与正确途径）。"
