@@ -1,4 +1,4 @@
-"""Why a concern may be refused (不予受理): the list, what the citizen is told, and where he should turn (domain.md 1.5).
+"""Why a concern may be refused (不予受理): the list, the words for the citizen, where to turn (domain.md 1.5).
 
 A refusal is a closed ticket with a reason and words for the citizen, never a dropped call.
 """

@@ -23,7 +23,10 @@ from routing.models import Membership
 from tests.makers import dispatched_ticket, make_department, make_user, sign_in
 
 BEYOND = "9" * 23
-CONCERN: dict[str, object] = {"content": "建设路口的井盖破损已有三天，夜间车辆经过很危险，请尽快更换。", "phone": "13900001234"}
+CONCERN: dict[str, object] = {
+    "content": "建设路口的井盖破损已有三天，夜间车辆经过很危险，请尽快更换。",
+    "phone": "13900001234",
+}
 
 
 @pytest.fixture
