@@ -869,7 +869,14 @@ def test_ctrl_c_in_the_middle_loses_nothing_and_doubles_nothing(database_url: st
     call = [sys.executable, "-m", "hotline.cli", "import", str(path)]
     database = wired(database_url, keyring=Keyring.for_tests(), pool=1)
     try:
-        process = subprocess.Popen(call, env=environment, stdout=subprocess.PIPE, text=True)
+        # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+        process = subprocess.Popen(
+            call,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread here
+        )
         while not count(database):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
