@@ -26,6 +26,8 @@
     if (select.dataset.pickerReady !== undefined) return;
     select.dataset.pickerReady = "";
     made += 1;
+    const words = select.labels[0]?.cloneNode(true);
+    words?.querySelectorAll("kbd, .must, .visually-hidden").forEach((part) => part.remove());
     const box = document.createElement("input");
     box.type = "text";
     box.className = "form-control picker-box";
@@ -47,7 +49,7 @@
     list.id = `picker-${made}`;
     list.hidden = true;
     list.setAttribute("role", "listbox");
-    list.setAttribute("aria-label", box.labels?.[0]?.textContent ?? "可选项");
+    list.setAttribute("aria-label", words?.textContent.trim() || "可选项");
     const place = document.createElement("div");
     place.className = "picker";
     select.before(place);
@@ -134,7 +136,7 @@
         show();
         box.select();
       } else {
-        if (event.key === "Tab" && shown && active >= 0 && box.value !== chosenWords()) choose(items()[active].dataset.value);
+        if (event.key === "Tab" && shown && active >= 0 && box.value.trim() && box.value !== chosenWords()) choose(items()[active].dataset.value);
         return;
       }
       event.preventDefault();
