@@ -186,7 +186,7 @@ def holding_words(text: str) -> ColumnElement[bool] | None:
 
 def similar(session: Session, text: str, *, since: datetime, limit: int = 5) -> Sequence[Earlier]:
     """Return recent tickets that share the most telling words with a text that is being written."""
-    words = [word for word in search_words(text) if len(word) > 1][:40]
+    words = [word for word in search_words(text) if len(word) > 1][:80]
     if len(words) < 3:  # noqa: PLR2004 - two words are alike by accident
         return []
     query = cast(literal(" | ".join(quoted(word) for word in words), String), TSQUERY)

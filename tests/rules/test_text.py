@@ -39,6 +39,7 @@ def test_cleaning_twice_changes_nothing_more_and_the_database_can_hold_it(raw: s
     ("text", "asked"),
     [
         ("幸福路的路灯坏了很久", "路灯"),
+        ("第1号路灯不亮", "路灯"),
         ("龙鼎花园门口积水", "龙鼎"),
         ("小区楼下烧烤店油烟太大", "油烟"),
         ("ＡＢＣ公司拖欠工资", "abc"),
