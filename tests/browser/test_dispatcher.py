@@ -78,9 +78,9 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-def current(page: Page) -> str:
-    """Return the number of the row that one stands on."""
-    return str(page.evaluate("document.activeElement.closest('tr')?.querySelector('a').textContent ?? ''"))
+def assert_on(page: Page, number: str) -> None:
+    """Wait until one stands on the row of this ticket."""
+    expect(page.locator("tr[data-row]", has_text=number).get_by_role("link")).to_be_focused()
 
 
 def holder(database: Database, number: str) -> int | None:
@@ -104,19 +104,19 @@ def test_one_key_accepts_and_the_next_row_is_stood_on(
     desk: Page, live_db: Database, city: City, waiting: list[str]
 ) -> None:
     press(desk, "j")
-    assert current(desk) == waiting[0]
+    assert_on(desk, waiting[0])
     press(desk, "1")
     done = desk.locator("tr.row-done")
     expect(done).to_contain_text(f"已派往 {city.department}")
     expect(desk.get_by_role("status").filter(has_text="已派往")).to_be_visible()
     assert holder(live_db, waiting[0]) == city.department_id
-    assert current(desk) == waiting[1]
+    assert_on(desk, waiting[1])
     press(desk, "j", "2")
     expect(desk.locator("tr.row-done")).to_have_count(2)
     assert holder(live_db, waiting[2]) == city.other_department_id
-    assert current(desk) == waiting[3]
+    assert_on(desk, waiting[3])
     press(desk, "k")
-    assert current(desk) == waiting[1], "a row that is done with is passed over"
+    assert_on(desk, waiting[1])  # a row that is done with is passed over
     assert holder(live_db, waiting[1]) is None
     assert_accessible(desk)
 
@@ -146,7 +146,7 @@ def test_a_row_that_somebody_else_sent_out_says_so_and_the_page_goes_on(
     expect(row).to_contain_text("您的操作没有执行")
     expect(row).to_contain_text("望川供热集团")
     assert holder(live_db, waiting[0]) == city.other_department_id
-    assert current(desk) == waiting[1]
+    assert_on(desk, waiting[1])
     desk.locator("tr[data-row]", has_text=waiting[3]).get_by_role("link").focus()
     press(desk, "1")
     expect(desk.locator("tr.row-done")).to_have_count(2)
