@@ -562,16 +562,19 @@ def dispatch_queue(
     """
     limit = min(limit, MOST_ROWS)
     backwards, key = _parse_pair(cursor)
-    query = _waiting(actor)
+    # First the page's tickets alone, so that what is joined to them is looked up for one page and not for the queue.
+    chosen = select(Ticket.id).where(_WAITING, visible_to(actor))
     if category_id is not None:
-        query = query.where(Ticket.category_id.in_(_below(category_id)))
+        chosen = chosen.where(Ticket.category_id.in_(_below(category_id)))
     if urgency is not None:
-        query = query.where(Ticket.urgency == urgency)
+        chosen = chosen.where(Ticket.urgency == urgency)
     if key is not None:
         here, there = tuple_(_RANK, Ticket.id), tuple_(literal(key[0], BigInteger), literal(key[1], BigInteger))
-        query = query.where(here < there if backwards else here > there)
+        chosen = chosen.where(here < there if backwards else here > there)
     order = (_RANK.desc(), Ticket.id.desc()) if backwards else (_RANK.asc(), Ticket.id.asc())
-    found = [_waiting_row(row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+    of_page = chosen.order_by(*order).limit(limit + 1).subquery()
+    query = _waiting(actor).join(of_page, of_page.c.id == Ticket.id).order_by(*order)
+    found = [_waiting_row(row) for row in session.execute(query)]
     rows, next_cursor, previous_cursor = _turned(
         found, limit, backwards=backwards, started=key is not None, name=lambda row: f"{_rank(row.urgency)}|{row.id}"
     )
