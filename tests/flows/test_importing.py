@@ -146,7 +146,7 @@ def test_what_is_imported_is_counted_searched_and_announced_like_any_ticket(db: 
         assert session.scalar(text("SELECT count(*) FROM outbox WHERE event = 'TicketRegistered'")) == 3
         numbers = session.scalars(select(Ticket.number)).all()
         assert len(set(numbers)) == 3
-        asked = holding_words("走路危险")
+        asked = holding_words("走路 危险")
         assert asked is not None
         found = session.scalar(select(func.count()).select_from(Ticket).where(asked))
         assert found == 3
