@@ -159,20 +159,7 @@ def earlier_of(session: Session, phone: str, *, limit: int = 8) -> Sequence[Earl
         .order_by(Ticket.id.desc())
         .limit(limit)
     )
-    return [
-        Earlier(
-            id=ticket.id,
-            number=ticket.number,
-            title=ticket.title,
-            state=ticket.state,
-            outcome=ticket.outcome,
-            request_type=ticket.request_type,
-            channel=ticket.channel,
-            registered_at=ticket.registered_at,
-            category=path or "",
-        )
-        for ticket, path in rows
-    ]
+    return [_earlier(ticket, path) for ticket, path in rows]
 
 
 def holding_words(text: str) -> ColumnElement[bool] | None:
@@ -206,20 +193,7 @@ def similar(session: Session, text: str, *, since: datetime, limit: int = 5) -> 
         .join(Category, Category.id == Ticket.category_id, isouter=True)
         .order_by(best.c.rank.desc(), Ticket.id.desc())
     )
-    return [
-        Earlier(
-            id=ticket.id,
-            number=ticket.number,
-            title=ticket.title,
-            state=ticket.state,
-            outcome=ticket.outcome,
-            request_type=ticket.request_type,
-            channel=ticket.channel,
-            registered_at=ticket.registered_at,
-            category=path or "",
-        )
-        for ticket, path in rows
-    ]
+    return [_earlier(ticket, path) for ticket, path in rows]
 
 
 def counters(session: Session, names: Iterable[str]) -> dict[str, int]:
@@ -400,3 +374,17 @@ def category(session: Session, code: str) -> Category:
     if found is None:
         raise NotFound
     return found
+
+
+def _earlier(ticket: Ticket, path: str | None) -> Earlier:
+    return Earlier(
+        id=ticket.id,
+        number=ticket.number,
+        title=ticket.title,
+        state=ticket.state,
+        outcome=ticket.outcome,
+        request_type=ticket.request_type,
+        channel=ticket.channel,
+        registered_at=ticket.registered_at,
+        category=path or "",
+    )
