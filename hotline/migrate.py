@@ -18,6 +18,7 @@ import hotline.intake.models
 import hotline.people.models
 import hotline.telephony.models
 import hotline.tickets.models
+import routing.labels_models
 import routing.models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
@@ -31,6 +32,7 @@ MODELS: Final = (
     hotline.tickets.models,
     hotline.intake.models,
     routing.models,
+    routing.labels_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

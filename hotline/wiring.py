@@ -30,7 +30,7 @@ from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
-from hotline.tickets.events import TicketClosed, TicketRegistered
+from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
 from routing.events import TicketAnswered
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
@@ -154,6 +154,7 @@ def _forget(tools: Installation, now: datetime) -> None:
 AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
     TicketAnswered: (callbacks.reactions.plan_callback,),
     TicketClosed: (routing.reactions.end_dispatch,),
+    TicketAmended: (routing.reactions.keep_corrected_labels,),
 }
 
 # What reacts later, in a worker.

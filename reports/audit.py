@@ -194,6 +194,18 @@ _RULES: Final = (
         ) ORDER BY t.id
         """,
     ),
+    _Rule(
+        name="examples_name_what_exists",
+        words="训练样本的标签应是已有的类别、承办单位或诉求类型",
+        sql="""
+        SELECT t.number || '：' || l.task || ' ' || l.label FROM training_labels l JOIN tickets t ON t.id = l.ticket_id
+        WHERE l.superseded_at IS NULL AND (
+            (l.task = 'category' AND NOT EXISTS (SELECT 1 FROM categories c WHERE c.code = l.label))
+            OR (l.task = 'department' AND NOT EXISTS (SELECT 1 FROM departments d WHERE d.code = l.label))
+            OR (l.task = 'request_type' AND l.label NOT IN ('咨询', '求助', '投诉', '举报', '建议', '表扬', '其他'))
+        ) ORDER BY l.id
+        """,
+    ),
 )
 
 

@@ -19,8 +19,9 @@ from hotline.core.personal_data import find, redact
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.states import Act, State
-from routing import granting
+from routing import granting, labels
 from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
+from routing.labels_models import LabelTask, Provenance
 from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
 from routing.queries import current_dispatch, department_by_code
 
@@ -66,6 +67,7 @@ def dispatch(
 ) -> Dispatch:
     """Send a registered ticket to the department that must answer it; its clock starts now (domain.md 2.4)."""
     ticket = tickets.lock(session, ticket_id, version=version)
+    again = ticket.dispatched_at is not None
     department = _active(session, department_id)
     row = _send(
         session,
@@ -80,6 +82,7 @@ def dispatch(
     )
     if by.role is not Role.SYSTEM:
         _judge_suggestion(session, ticket, department_id=department_id, now=now)
+        labels.dispatched(session, ticket, department=department, again=again, by=by, now=now)
     return row
 
 
@@ -183,6 +186,16 @@ def answer(
         note=checked.public_answer[:200],
         details={"solved": checked.solved.value, "round": row.round, "late": now > row.due_at},
     )
+    if not checked.beyond_duty:
+        labels.record(
+            session,
+            ticket_id=ticket_id,
+            task=LabelTask.DEPARTMENT,
+            label=session.get_one(Department, row.department_id).code,
+            provenance=Provenance.ANSWERED,
+            by=by,
+            now=now,
+        )
     outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
     return written
 
@@ -231,6 +244,7 @@ def send_back(
             "suggested": suggested.name if suggested else "",
         },
     )
+    labels.returned(session, ticket_id=ticket_id, proposed=suggested, by=by, now=now)
     outbox.publish(session, TicketSentBack(ticket_id=ticket_id, dispatch_id=row.id), now=now)
     return row
 

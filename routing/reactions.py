@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
-from hotline.tickets.events import TicketClosed
+from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions
+from routing import actions, labels
 
 
 def end_dispatch(session: Session, event: TicketClosed) -> None:
@@ -19,4 +21,15 @@ def end_dispatch(session: Session, event: TicketClosed) -> None:
         ticket_id=event.ticket_id,
         withdrawn=event.outcome == Outcome.WITHDRAWN.value,
         now=ticket.closed_at,
+    )
+
+
+def keep_corrected_labels(session: Session, event: TicketAmended) -> None:
+    """Keep a corrected classification as an example for the model."""
+    labels.amended(
+        session,
+        session.get_one(Ticket, event.ticket_id),
+        fields=event.fields,
+        by_id=event.by_id,
+        now=datetime.fromisoformat(event.at),
     )

@@ -21,6 +21,7 @@ from routing.queries import department_by_code
 from routing.rules import AutomaticPolicy, Decision, decide
 
 if TYPE_CHECKING:  # the model and its libraries are loaded by the processes that ask it, and by no other
+    from classifier.explanations import Highlight
     from classifier.signals import Risk
     from classifier.suggest import Suggester, Suggestions
 
@@ -39,6 +40,11 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         return None
     said = suggester.suggest(*_original(session, ticket), at=ticket.registered_at)
     body = told(said)
+    known = keyring_of(session).open(ticket.personal_sealed)
+    own = [known[name] for name in ("name", "address") if len(known.get(name, "")) > 1]
+    body["words"] = [
+        word for word in body["words"] if not any(word["text"] in one or one in word["text"] for one in own)
+    ]
     lead = said.departments.lead[0] if said.departments.lead else None
     category = _category(session, said.category.best.label if said.category.best else "")
     policy = AutomaticPolicy.from_setting(setting(session, AUTOMATIC_SETTING))
@@ -111,7 +117,7 @@ def told(said: Suggestions) -> dict[str, Any]:
         "urgency": said.urgency.level,
         "urgency_words": list(said.urgency.words),
         "risks": _risks(said),
-        "words": [asdict(highlight) for highlight in said.highlights],
+        "words": [asdict(highlight) for highlight in said.highlights if not _gives_away(highlight, said)],
         "reasons": list(said.reasons),
         "abstained": said.abstained,
     }
@@ -166,6 +172,17 @@ _RISK_NAMES: Final[dict[str, str]] = {
     "official_discipline": "公职人员违纪",
     "minors": "涉未成年人",
 }
+
+
+def _gives_away(highlight: Highlight, said: Suggestions) -> bool:
+    """Tell whether a telling word of the original text is, or touches, something personal: kept rows hold none.
+
+    Names and homes are known by how people introduce themselves, numbers by any digit (domain.md 7 e).
+    """
+    return any(character.isdigit() for character in highlight.text) or any(
+        span.field == highlight.field and span.start < highlight.end and highlight.start < span.end
+        for span in said.personal
+    )
 
 
 def _name(risk: Risk) -> str:

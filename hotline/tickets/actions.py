@@ -234,7 +234,16 @@ def amend(
     entry = move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
     entry.version = version + 1
     _index(session, ticket, fresh=False)
-    outbox.publish(session, TicketAmended(ticket_id=ticket.id, fields=tuple(changes)), now=now)
+    outbox.publish(
+        session,
+        TicketAmended(
+            ticket_id=ticket.id,
+            fields=tuple(name for name in becomes if name in AMENDABLE),
+            by_id=by.user_id,
+            at=now.isoformat(),
+        ),
+        now=now,
+    )
     return ticket
 
 

@@ -20,6 +20,9 @@ class TicketAmended(Event):
 
     ticket_id: int
     fields: tuple[str, ...]
+    """Names of the columns that are different now."""
+    by_id: int | None
+    at: str
 
 
 @dataclass(frozen=True, kw_only=True)

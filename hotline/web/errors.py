@@ -44,11 +44,22 @@ STATUS: Final[Mapping[type[HotlineError], int]] = {
     BrokenSeal: 500,
     Unavailable: 503,
 }
+#: Families that stand above the floor of errors, by code: the classes are not imported, because the model's libraries
+#: belong only to the processes that ask it.
+STATUS_BY_CODE: Final[Mapping[str, int]] = {
+    "bad_seed": 422,
+    "bad_training_file": 422,
+    "too_few_examples": 422,
+    "model_missing": 503,
+    "model_damaged": 503,
+    "model_too_new": 503,
+    "classifier": 503,
+}
 
 
 def status_of(error: HotlineError) -> int:
-    """Return the HTTP status of one of our errors; the nearest class of its family decides."""
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 400)
+    """Return the HTTP status of one of our errors; the nearest class of its family decides, then its code."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), STATUS_BY_CODE.get(error.code, 400))
 
 
 def register(app: Flask) -> None:

@@ -15,6 +15,7 @@ from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from routing.labels_models import LabelTask, Provenance
 from routing.models import DepartmentKind, Ending, Solved
 
 
@@ -130,6 +131,20 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (ReviewVerdict.MISTAKEN, Label("误评")),
     (ReviewVerdict.MALICIOUS, Label("恶意差评")),
     (ReviewVerdict.INVALID, Label("无效评价")),
+    (LabelTask.CATEGORY, Label("类别")),
+    (LabelTask.DEPARTMENT, Label("承办单位")),
+    (LabelTask.REQUEST_TYPE, Label("诉求类型")),
+    (Provenance.CHOSEN, Label("人工选择")),
+    (Provenance.ACCEPTED, Label("采纳建议", "success")),
+    (Provenance.CHANGED, Label("改派他处", "warning")),
+    (Provenance.PROPOSED, Label("退单单位建议")),
+    (Provenance.AMENDED, Label("事后更正", "warning")),
+    (Provenance.REDISPATCHED, Label("退单后改派", "warning")),
+    (Provenance.ANSWERED, Label("承办确认", "success")),
+    (Provenance.RETURN_UPHELD, Label("退单成立", "danger")),
+    (Provenance.RETURN_REFUSED, Label("退单不成立", "info")),
+    (Provenance.AUDITED, Label("标注复核", "info")),
+    (Provenance.RULED, Label("职责裁定", "info")),
     (MessageState.WAITING, Label("待发送")),
     (MessageState.SENDING, Label("发送中", "info")),
     (MessageState.SENT, Label("已发送", "success")),

@@ -18,6 +18,7 @@ from sqlalchemy import CheckConstraint, inspect
 import callbacks.models
 import callbacks.policy
 import hotline.telephony.models
+import routing.labels_models
 import routing.models
 from hotline import migrate, wiring
 from hotline.core.db import Database
@@ -236,6 +237,8 @@ def enums() -> list[type[StrEnum]]:
         routing.models.DepartmentKind,
         routing.models.Ending,
         routing.models.Solved,
+        routing.labels_models.LabelTask,
+        routing.labels_models.Provenance,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
         callbacks.policy.Satisfaction,
@@ -273,6 +276,21 @@ def test_every_error_of_ours_has_a_status_and_words() -> None:
         ):
             assert any(base in errors.STATUS for base in kind.__mro__), name
             assert re.search(r"[\u4e00-\u9fff]", kind.say), name
+
+
+def test_every_error_of_the_classifier_has_a_status_and_words() -> None:
+    from classifier import errors as classifier_errors
+
+    kinds = [
+        one
+        for one in vars(classifier_errors).values()
+        if isinstance(one, type) and issubclass(one, classifier_errors.ClassifierError)
+    ]
+    assert len(kinds) >= 7
+    for kind in kinds:
+        assert kind.code in errors.STATUS_BY_CODE, kind
+        assert errors.status_of(kind("…")) in {422, 503}
+        assert re.search(r"[\u4e00-\u9fff]", kind.say), kind
 
 
 def test_only_the_edge_commits() -> None:
