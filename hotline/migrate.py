@@ -18,6 +18,7 @@ import hotline.intake.models
 import hotline.people.models
 import hotline.telephony.models
 import hotline.tickets.models
+import routing.catalogue_models
 import routing.labels_models
 import routing.models
 from hotline.core.db import Base
@@ -33,6 +34,7 @@ MODELS: Final = (
     hotline.intake.models,
     routing.models,
     routing.labels_models,
+    routing.catalogue_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

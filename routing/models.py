@@ -10,6 +10,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, tex
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hotline.core.db import Base, EnumText, one_of
+from routing.catalogue_models import CatalogueVersion
 
 
 class DepartmentKind(StrEnum):
@@ -101,9 +102,15 @@ class Dispatch(Base):
     answered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     ending: Mapped[Ending | None] = mapped_column(EnumText(Ending))
+    #: The edition of the dispatch catalogue that was in force, and the row of it that spoke of this matter.
+    catalogue_version_id: Mapped[int | None] = mapped_column(ForeignKey(CatalogueVersion.id))
+    #: No foreign key: published rows are never deleted, and those of a draft must go without a scan of this table.
+    catalogue_row_id: Mapped[int | None]
+    sla_class: Mapped[str] = mapped_column(default="", server_default="", comment="under which the limits were granted")
 
     __table_args__ = (
         one_of("ending", Ending),
+        CheckConstraint("catalogue_row_id IS NULL OR catalogue_version_id IS NOT NULL", name="row_has_version"),
         CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", name="ended_has_reason"),
         CheckConstraint("answered_at IS NULL OR signed_at IS NOT NULL", name="signed_before_answered"),
         CheckConstraint("signed_at IS NULL OR signed_at >= sent_at", name="signed_after_sent"),

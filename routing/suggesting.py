@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 
 from hotline.core.db import keyring_of
 from hotline.core.permissions import SYSTEM
-from hotline.tickets.models import Category, Region, Ticket
+from hotline.tickets.models import Category, Ticket
 from hotline.tickets.queries import setting
 from hotline.tickets.states import State
 from hotline.tickets.vocabulary import Kind, Urgency
 from routing import actions
-from routing.models import Department, DepartmentKind, Suggestion
+from routing.models import Department, Suggestion
 from routing.queries import department_by_code
 from routing.rules import AutomaticPolicy, Decision, decide
+from routing.territory import owner_of
 
 if TYPE_CHECKING:  # the model and its libraries are loaded by the processes that ask it, and by no other
     from classifier.explanations import Highlight
@@ -130,16 +131,8 @@ def max_urgency(stated: Urgency, found: str) -> Urgency:
 
 
 def territorial_department(session: Session, region_id: int | None) -> Department | None:
-    """Return the district government that is responsible for a place (属地, domain.md 2.3)."""
-    if region_id is None:
-        return None
-    code = session.scalar(select(Region.code).where(Region.id == region_id))
-    if code is None:
-        return None
-    districts = session.scalars(
-        select(Department).where(Department.kind == DepartmentKind.DISTRICT, Department.region_code != "")
-    )
-    return next((district for district in districts if code.startswith(district.region_code)), None)
+    """Return who is responsible for a place (属地, domain.md 2.3)."""
+    return owner_of(session, region_id)
 
 
 def _territorial(session: Session, region_id: int | None) -> str:

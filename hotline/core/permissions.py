@@ -32,7 +32,9 @@ class Permission(StrEnum):
     CALLBACK_VIEW = "callback:view"
     """See the callback queue and results."""
     CATALOGUE_EDIT = "catalogue:edit"
-    """Change categories, regions and departments."""
+    """Change categories, regions, departments and the dispatch catalogue, and publish it."""
+    CATALOGUE_PROPOSE = "catalogue:propose"
+    """Read the dispatch catalogue and put rows into its draft; nothing is in force before somebody publishes."""
     EXPORT_MAKE = "export:make"
     """Take lists out of the system, without personal data."""
     FIGURES_VIEW = "figures:view"
@@ -98,12 +100,20 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_TRANSFER,
     },
     Role.DISPATCHER: _HOTLINE
-    | {_P.TICKET_AMEND, _P.TICKET_DISPATCH, _P.TICKET_REFUSE, _P.TICKET_TRANSFER, _P.TICKET_ANSWER_DIRECTLY},
+    | {
+        _P.CATALOGUE_PROPOSE,
+        _P.TICKET_AMEND,
+        _P.TICKET_ANSWER_DIRECTLY,
+        _P.TICKET_DISPATCH,
+        _P.TICKET_REFUSE,
+        _P.TICKET_TRANSFER,
+    },
     Role.RESPONDER: _DESK | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK},
     Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
     Role.SUPERVISOR: _HOTLINE
     | {
         _P.CALLBACK_VIEW,
+        _P.CATALOGUE_PROPOSE,
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.REVIEW_JUDGE,
@@ -115,6 +125,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
     | {
         _P.TICKET_VIEW_ALL,
         _P.CATALOGUE_EDIT,
+        _P.CATALOGUE_PROPOSE,
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.JOBS_VIEW,

@@ -61,8 +61,12 @@ class Region(Base):
     path: Mapped[str]
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("regions.id"))
     level: Mapped[int]
+    aliases: Mapped[list[Any]] = mapped_column(default=list, server_default="[]", comment="what people call it")
 
-    __table_args__ = (CheckConstraint("level BETWEEN 1 AND 4", name="four_levels"),)
+    __table_args__ = (
+        CheckConstraint("level BETWEEN 1 AND 4", name="four_levels"),
+        CheckConstraint("jsonb_typeof(aliases) = 'array'", name="aliases_is_a_list"),
+    )
 
 
 class Ticket(Base):

@@ -15,6 +15,8 @@ from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from routing.catalogue_models import CatalogueState, TrialState
+from routing.catalogue_rules import Flaw
 from routing.labels_models import LabelTask, Provenance
 from routing.models import DepartmentKind, Ending, Solved
 
@@ -153,6 +155,20 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (QueueName.TELEPHONY, Label("电话短信")),
     (QueueName.CLASSIFIER, Label("文本分类")),
     (QueueName.REPORTS, Label("统计报表")),
+    (CatalogueState.DRAFT, Label("草案", "info")),
+    (CatalogueState.PUBLISHED, Label("已发布", "success")),
+    (CatalogueState.RETIRED, Label("已停用")),
+    (TrialState.WAITING, Label("排队中", "info")),
+    (TrialState.RUNNING, Label("试算中", "info")),
+    (TrialState.DONE, Label("已完成", "success")),
+    (TrialState.FAILED, Label("未完成", "danger")),
+    (Flaw.CLOSED_LEAD, Label("主办单位已停用", "danger")),
+    (Flaw.CLOSED_CO_HANDLER, Label("协办单位已停用", "danger")),
+    (Flaw.RETIRED_CATEGORY, Label("类别已停用", "danger")),
+    (Flaw.UNREACHABLE, Label("不会生效", "warning")),
+    (Flaw.CROSSING, Label("范围交叉", "warning")),
+    (Flaw.NO_OWNER, Label("属地无兜底单位", "warning")),
+    (Flaw.NO_ROW, Label("没有条目", "warning")),
 )
 
 _BY_CLASS: Final = {(type(member), member.value): label for member, label in LABELS}

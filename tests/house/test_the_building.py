@@ -18,6 +18,8 @@ from sqlalchemy import CheckConstraint, inspect
 import callbacks.models
 import callbacks.policy
 import hotline.telephony.models
+import routing.catalogue_models
+import routing.catalogue_rules
 import routing.labels_models
 import routing.models
 from hotline import migrate, wiring
@@ -245,6 +247,9 @@ def enums() -> list[type[StrEnum]]:
         callbacks.policy.Verdict,
         callbacks.models.ReviewVerdict,
         hotline.telephony.models.MessageState,
+        routing.catalogue_models.CatalogueState,
+        routing.catalogue_models.TrialState,
+        routing.catalogue_rules.Flaw,
         QueueName,
     ]
 
