@@ -18,6 +18,7 @@ import hotline.intake.models
 import hotline.people.models
 import hotline.telephony.models
 import hotline.tickets.models
+import routing.adjustment_models
 import routing.catalogue_models
 import routing.labels_models
 import routing.models
@@ -35,6 +36,7 @@ MODELS: Final = (
     routing.models,
     routing.labels_models,
     routing.catalogue_models,
+    routing.adjustment_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

@@ -19,8 +19,10 @@ import hotline.intake.actions
 import hotline.people.actions
 import hotline.telephony.actions
 import hotline.tickets.actions
+import routing.adjusting
 import routing.reactions
 import routing.suggesting
+import routing.telling
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
 from hotline.core.files import FileStore
@@ -31,7 +33,7 @@ from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
-from routing.events import TicketAnswered
+from routing.events import ClockAdjusted, TicketAnswered
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
     from classifier.suggest import Suggester
@@ -134,6 +136,15 @@ def _suggest(session: Session, event: TicketRegistered, tools: Installation, now
     routing.suggesting.suggest_department(session, event.ticket_id, suggester=tools.suggester, now=now)
 
 
+def _tell_of_clock(session: Session, event: ClockAdjusted, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
+    routing.telling.tell_citizen(session, event, now=now)
+
+
+def _resume_clocks(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        routing.adjusting.resume_due(session, now=now)
+
+
 def _send_texts(tools: Installation, now: datetime) -> None:
     hotline.telephony.actions.send_waiting(tools.db.begin, tools.carrier, now=now)
 
@@ -154,12 +165,14 @@ def _forget(tools: Installation, now: datetime) -> None:
 AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
     TicketAnswered: (callbacks.reactions.plan_callback,),
     TicketClosed: (routing.reactions.end_dispatch,),
-    TicketAmended: (routing.reactions.keep_corrected_labels,),
+    # The clock first: what follows asks the database, and the corrections with their deadline are one new version.
+    TicketAmended: (routing.reactions.follow_amendment, routing.reactions.keep_corrected_labels),
 }
 
 # What reacts later, in a worker.
 REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
     TicketRegistered: (Reaction(name="suggest_department", queue=QueueName.CLASSIFIER, run=_suggest),),
+    ClockAdjusted: (Reaction(name="tell_citizen_of_clock", queue=QueueName.TELEPHONY, run=_tell_of_clock),),
 }
 
 SCHEDULE: Final[tuple[Periodic, ...]] = (
@@ -172,6 +185,9 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
         queue=QueueName.TELEPHONY,
         run=_send_texts,
         every=timedelta(seconds=5),
+    ),
+    Periodic(
+        name="resume_clocks", words="恢复计时", queue=QueueName.DEFAULT, run=_resume_clocks, every=timedelta(minutes=1)
     ),
     Periodic(
         name="forget_what_is_done",

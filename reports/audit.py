@@ -179,10 +179,31 @@ _RULES: Final = (
                 WHERE is_current AND signed_at IS NULL AND ended_at IS NULL GROUP BY department_id
             UNION ALL SELECT CASE WHEN done_at IS NULL THEN 'callbacks.waiting' ELSE 'callbacks.done' END, count(*)
                 FROM callbacks GROUP BY 1
+            UNION ALL SELECT 'adjustments.waiting', count(*) FROM adjustments WHERE state = 'asked'
         )
         SELECT coalesce(s.name, c.name) || '：' || coalesce(s.value, 0) || ' / ' || coalesce(c.value, 0)
         FROM stored s FULL JOIN counted c USING (name)
         WHERE coalesce(s.value, 0) <> coalesce(c.value, 0) ORDER BY 1
+        """,
+    ),
+    _Rule(
+        name="a_clock_stands_only_for_a_pause",
+        words="挂起标记应对应一段已批准的挂起",
+        sql="""
+        SELECT t.number FROM dispatches d JOIN tickets t ON t.id = d.ticket_id
+        WHERE d.suspended_until IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM adjustments a WHERE a.dispatch_id = d.id AND a.kind = 'suspension' AND a.state = 'approved'
+            AND a.ends_at = d.suspended_until
+        ) ORDER BY d.id
+        """,
+    ),
+    _Rule(
+        name="nothing_is_asked_for_a_ticket_that_has_left",
+        words="已反馈或已离手的工单不应有待审批的时限申请",
+        sql="""
+        SELECT t.number FROM adjustments a
+        JOIN dispatches d ON d.id = a.dispatch_id JOIN tickets t ON t.id = a.ticket_id
+        WHERE a.state = 'asked' AND (d.answered_at IS NOT NULL OR d.ended_at IS NOT NULL) ORDER BY a.id
         """,
     ),
     _Rule(

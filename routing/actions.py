@@ -389,7 +389,7 @@ def _send(
     by: Actor,
     now: datetime,
 ) -> Dispatch:
-    granted = granting.grant(session, ticket, sla_class=sla_class, now=now)
+    granted = granting.grant(session, ticket, sla_class=sla_class, department_id=department.id, now=now)
     ticket.due_at = granted.due_at
     tickets.move(
         session,
@@ -413,6 +413,7 @@ def _send(
         sign_due_at=granted.sign_due_at,
         due_at=granted.due_at,
         steps=granted.steps,
+        terms=granted.terms,
     )
     session.add(row)
     session.flush()  # the event needs the id

@@ -84,6 +84,8 @@ class Extension:
     asked_at: datetime
     workdays: int
     higher_level: bool = False
+    #: Who approved it, in words.
+    by: str = ""
 
     @property
     def at(self) -> datetime:
@@ -326,6 +328,12 @@ def check_suspension(*, profile: Profile, calendar: WorkCalendar, suspension: Su
             f"暂停最长 {longest} 个工作日，最迟至{say.moment_in_words(pause.end - timedelta(seconds=1))}，"
             f"不能到{say.moment_in_words(_wall(suspension.ends_at))}。"
         )
+
+
+def latest_end(*, profile: Profile, calendar: WorkCalendar, starts_at: datetime, kind: str = "") -> datetime:
+    """Return the furthest end that `check_suspension` allows a pause of this kind that begins then."""
+    pause = _pause(profile, calendar, Suspension(starts_at=starts_at, kind=kind))
+    return _instant(max(pause.end, _after_rest(calendar, pause.end)))
 
 
 def _lived(life: _Life, changes: Sequence[Change]) -> _Life:
@@ -662,7 +670,7 @@ class _Walk:
         day = self._nth(extension.workdays, due.date() + _ONE_DAY, workdays_only=True)
         later = self._mark(day)
         asked = _wall(extension.asked_at)
-        self._tell(asked, say.extended(asked, workdays=extension.workdays, before=due, after=later))
+        self._tell(asked, say.extended(asked, workdays=extension.workdays, before=due, after=later, by=extension.by))
         return later
 
     def cards(self, due: datetime) -> tuple[datetime, datetime]:

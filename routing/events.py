@@ -42,3 +42,12 @@ class TicketSentBack(Event):
 
     ticket_id: int
     dispatch_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockAdjusted(Event):
+    """A pause or an extension was approved, or a pause has ended; `what` is the act of the journal."""
+
+    ticket_id: int
+    adjustment_id: int
+    what: str

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import Invalid
 from hotline.core.permissions import Actor, Permission, require
+from hotline.people.models import User
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import setting
+from hotline.tickets.states import State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing import profiles
+from routing.adjustment_models import Adjustment, AdjustmentKind, AdjustmentState, ProfileVersion
 from routing.calendars import DayRow, Layer, WorkCalendar, china
-from routing.deadlines import Clock, clock_named, clocks_for
-from routing.models import CalendarDay
-from routing.profiles import ClockName
+from routing.deadlines import (
+    Change,
+    Clock,
+    Extension,
+    Reclassified,
+    ReturnAccepted,
+    ReturnRefused,
+    Suspension,
+    clock_named,
+    clocks_for,
+)
+from routing.models import CalendarDay, Dispatch
+from routing.profiles import ClockName, Profile
 from routing.queries import calendar_overrides
 from routing.steps import limit_in_words
 
@@ -33,37 +50,223 @@ class Grant:
     """The deadlines of one dispatch and why they are what they are."""
 
     profile: str
+    terms: dict[str, Any]
     sign_due_at: datetime
     due_at: datetime
     steps: dict[str, Any]
 
 
-def grant(session: Session, ticket: Ticket, *, sla_class: str = "", now: datetime) -> Grant:
-    """Return the deadlines for a ticket that is sent out now (domain.md 2.4, 2.5).
+@dataclass(frozen=True, kw_only=True)
+class Spell:
+    """A time in the hands of one department; a ticket's round is one spell or several, one after the other."""
+
+    dispatch_id: int
+    department_id: int
+    sent_at: datetime
+    terms: dict[str, Any]
+
+
+def grant(
+    session: Session, ticket: Ticket, *, sla_class: str = "", department_id: int | None = None, now: datetime
+) -> Grant:
+    """Return the deadlines for a ticket that is sent out now (domain.md 2.4, 2.5, 2.6).
 
     A bad review has its own duty: verified within one workday and, as a complaint, handled within the limit of
-    its class (domain.md 4.3).
+    its class (domain.md 4.3). After a return the new department has the whole of its limits and the citizen's total
+    runs on; sent again to the department that returned it, the return is refused and the first clock runs on.
     """
     rules = _rules(session, now=now)
     profile = profiles.load(rules.profile)
-    clocks = clocks_for(
-        profile=profile,
-        calendar=rules.calendar,
-        source=_FEEDS.get(ticket.channel, ""),
-        request_type=ticket.request_type.value,
-        urgency=ticket.urgency.value,
-        sla_class=sla_class or ("疑难复杂" if ticket.kind is Kind.BAD_REVIEW else ""),
-        dispatched_at=now,
+    _keep(session, profile, now=now)
+    spells = _spells(session, ticket) if ticket.dispatched_at is not None else []
+    terms = _terms(ticket, sla_class=sla_class or _class_of(session, spells))
+    here = Spell(dispatch_id=0, department_id=department_id or 0, sent_at=now, terms=terms)
+    clocks = _clocks(session, [*spells, here], profile=profile, calendar=rules.calendar)
+    return _granted(clocks, profile=profile, terms=terms)
+
+
+def recount(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime) -> Grant:
+    """Count every clock of a dispatch anew from all that changed since, and write the answer down.
+
+    Under the profile version that it was dispatched with; approved pauses and extensions of every department that
+    had the ticket in this round are among the changes, so none is forgotten. Returns what was written.
+    """
+    profile = profile_of(session, row.profile)
+    spells = [spell for spell in _spells(session, ticket, round_=row.round) if spell.dispatch_id <= row.id]
+    clocks = _clocks(session, spells, profile=profile, calendar=_rules(session, now=now).calendar)
+    granted = _granted(clocks, profile=profile, terms=dict(row.terms))
+    row.sign_due_at, row.due_at, row.steps = granted.sign_due_at, granted.due_at, granted.steps
+    row.suspended_until = standing_until(session, row.id, now=now)
+    if ticket.state in {State.DISPATCHED, State.SIGNED} and row.is_current:
+        ticket.due_at = granted.due_at
+    return granted
+
+
+def preview(
+    session: Session, ticket: Ticket, row: Dispatch, change: Change | None, *, now: datetime
+) -> Sequence[Clock]:
+    """Return the clocks as they would stand with one more change, or as they stand; nothing is written."""
+    spells = [spell for spell in _spells(session, ticket, round_=row.round) if spell.dispatch_id <= row.id]
+    return _clocks(
+        session,
+        spells,
+        profile=profile_of(session, row.profile),
+        calendar=_rules(session, now=now).calendar,
+        also=[change] if change else [],
     )
+
+
+def profile_of(session: Session, named: str) -> Profile:
+    """Return the profile version that a dispatch carries in `Dispatch.profile`: `default 2026.1`."""
+    name, _space, version = named.partition(" ")
+    if name in profiles.available():
+        shipped = profiles.load(name)
+        if shipped.version == version:
+            return shipped
+    kept = session.get(ProfileVersion, (name, version))
+    if kept is not None:
+        return Profile.from_mapping(kept.body)
+    return profiles.load(name)
+
+
+def standing_until(session: Session, dispatch_id: int, *, now: datetime) -> datetime | None:
+    """Return until when the clock of a dispatch stands, if it does."""
+    return session.scalar(
+        select(Adjustment.ends_at).where(
+            Adjustment.dispatch_id == dispatch_id,
+            Adjustment.kind == AdjustmentKind.SUSPENSION,
+            Adjustment.state == AdjustmentState.APPROVED,
+            Adjustment.starts_at <= now,
+            Adjustment.ends_at > now,
+        )
+    )
+
+
+def changes_of(session: Session, dispatch_ids: Sequence[int]) -> list[Change]:
+    """Return the approved changes of these dispatches as the count takes them."""
+    if not dispatch_ids:
+        return []
+    rows = session.execute(
+        select(Adjustment, User.display_name)
+        .join(User, User.id == Adjustment.decided_by, isouter=True)
+        .where(Adjustment.dispatch_id.in_(dispatch_ids), Adjustment.state == AdjustmentState.APPROVED)
+        .order_by(Adjustment.id)
+    )
+    return [as_change(row, by=f"热线中心{name or ''}批准") for row, name in rows]
+
+
+def as_change(row: Adjustment, *, by: str = "") -> Change:
+    """Return an adjustment as the pure count takes it (routing.deadlines)."""
+    match row.kind:
+        case AdjustmentKind.SUSPENSION:
+            assert row.starts_at is not None  # noqa: S101 - the database holds it (suspension_is_whole)
+            words = "，".join(part for part in (row.cause, by) if part)
+            return Suspension(starts_at=row.starts_at, ends_at=row.ends_at, kind=words, max_workdays=row.max_workdays)
+        case AdjustmentKind.EXTENSION:
+            return Extension(asked_at=row.asked_at, workdays=row.workdays or 1, higher_level=row.higher_level, by=by)
+        case AdjustmentKind.RECLASSIFICATION:
+            return Reclassified(
+                at=row.asked_at,
+                request_type=row.terms.get("request_type"),
+                urgency=row.terms.get("urgency"),
+                sla_class=row.terms.get("sla_class"),
+                source=row.terms.get("source"),
+            )
+        case AdjustmentKind.RETURN_REFUSED:
+            return ReturnRefused(at=row.asked_at, reason=row.reason)
+
+
+def _spells(session: Session, ticket: Ticket, *, round_: int | None = None) -> list[Spell]:
+    """Return who had the ticket in this round, one after the other."""
+    rows = session.execute(
+        select(Dispatch.id, Dispatch.department_id, Dispatch.sent_at, Dispatch.terms)
+        .where(Dispatch.ticket_id == ticket.id, Dispatch.round == (ticket.rework_rounds if round_ is None else round_))
+        .order_by(Dispatch.id)
+    )
+    # A dispatch from before its terms were kept had those that the ticket has now.
+    rework = REWORK if (ticket.rework_rounds if round_ is None else round_) else ""
+    return [
+        Spell(
+            dispatch_id=row.id,
+            department_id=row.department_id,
+            sent_at=row.sent_at,
+            terms=dict(row.terms) or _terms(ticket, sla_class=rework),
+        )
+        for row in rows
+    ]
+
+
+def _terms(ticket: Ticket, *, sla_class: str) -> dict[str, Any]:
+    return {
+        "source": _FEEDS.get(ticket.channel, ""),
+        "request_type": ticket.request_type.value,
+        "urgency": ticket.urgency.value,
+        "sla_class": sla_class or ("疑难复杂" if ticket.kind is Kind.BAD_REVIEW else ""),
+    }
+
+
+def _class_of(session: Session, spells: Sequence[Spell]) -> str:
+    """Return the class that the ticket has in this round: a return does not take it away."""
+    if not spells:
+        return ""
+    changed = session.scalars(
+        select(Adjustment.terms)
+        .where(
+            Adjustment.dispatch_id.in_([spell.dispatch_id for spell in spells]),
+            Adjustment.kind == AdjustmentKind.RECLASSIFICATION,
+        )
+        .order_by(Adjustment.id.desc())
+        .limit(1)
+    ).first()
+    return str((changed or spells[-1].terms).get("sla_class", ""))
+
+
+def _clocks(
+    session: Session,
+    spells: Sequence[Spell],
+    *,
+    profile: Profile,
+    calendar: WorkCalendar,
+    also: Sequence[Change] = (),
+) -> tuple[Clock, ...]:
+    first = spells[0]
+    terms = first.terms
+    changes = [*changes_of(session, [spell.dispatch_id for spell in spells if spell.dispatch_id]), *also]
+    for earlier, later in itertools.pairwise(spells):
+        if earlier.department_id == later.department_id:
+            changes.append(ReturnRefused(at=later.sent_at, reason="仍由原单位承办"))
+        else:
+            changes.append(ReturnAccepted(at=later.sent_at))
+        if later.terms and later.terms != earlier.terms:
+            changes.append(Reclassified(at=later.sent_at, **later.terms))
+    return clocks_for(
+        profile=profile,
+        calendar=calendar,
+        source=str(terms.get("source", "")),
+        request_type=str(terms.get("request_type", "其他")),
+        urgency=str(terms.get("urgency", "一般")),
+        sla_class=str(terms.get("sla_class", "")),
+        dispatched_at=first.sent_at,
+        changes=changes,
+    )
+
+
+def _granted(clocks: Sequence[Clock], *, profile: Profile, terms: dict[str, Any]) -> Grant:
     handle = clock_named(clocks, ClockName.HANDLE)
     if handle is None:
         raise Invalid({"deadline_profile": f"时限档案“{profile.title}”没有适用于此工单的办理时限。"})
     sign = clock_named(clocks, ClockName.SIGN) or handle
     return Grant(
         profile=f"{profile.name} {profile.version}",
+        terms=terms,
         sign_due_at=min(sign.due_at, handle.due_at),
         due_at=handle.due_at,
-        steps={clock.name.value: _told(clock) for clock in clocks if clock.name is not ClockName.TOTAL},
+        # The citizen's total is told where it is another one: after a return it does not begin anew.
+        steps={
+            clock.name.value: _told(clock)
+            for clock in clocks
+            if clock.name is not ClockName.TOTAL or clock.due_at != handle.due_at
+        },
     )
 
 
@@ -105,13 +308,32 @@ def _rules(session: Session, *, now: datetime) -> _Rules:
 
     They change a few times a year and are asked for with every dispatch.
     """
-    remembered: dict[str, _Rules] = session.info.setdefault("granting", {})
-    known = remembered.get("rules")
+    remembered: dict[str, Any] = session.info.setdefault("granting", {})
+    known: _Rules | None = remembered.get("rules")
     if known is None or not timedelta(0) <= now - known.read_at < REMEMBERED:
         chosen = setting(session, PROFILE_SETTING) or {}
         known = _Rules(read_at=now, profile=str(chosen.get("name", "default")), calendar=calendar(session))
         remembered["rules"] = known
     return known
+
+
+def _keep(session: Session, profile: Profile, *, now: datetime) -> None:
+    """Keep the version under which tickets are dispatched, so that they have it when the city has gone on.
+
+    A process remembers what it has found there, not what it has written: its transaction may yet be taken back.
+    """
+    kept: set[tuple[str, str]] = session.info.setdefault("granting", {}).setdefault("kept", set())
+    key = (profile.name, profile.version)
+    if key in kept:
+        return
+    if session.get(ProfileVersion, key) is not None:
+        kept.add(key)
+        return
+    session.execute(
+        insert(ProfileVersion)
+        .values(name=profile.name, version=profile.version, body=profile.to_mapping(), first_used_at=now)
+        .on_conflict_do_nothing()
+    )
 
 
 def _told(clock: Clock) -> dict[str, Any]:

@@ -96,6 +96,10 @@ class Dispatch(Base):
     sign_due_at: Mapped[datetime]
     due_at: Mapped[datetime]
     steps: Mapped[dict[str, Any]] = mapped_column(comment="clock name -> the steps that lead to its deadline")
+    terms: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default="{}", comment="source, type, urgency and class that the profile was asked with"
+    )
+    suspended_until: Mapped[datetime | None] = mapped_column(comment="the clock stands until then (挂起)")
     signed_at: Mapped[datetime | None]
     signed_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     contacted_at: Mapped[datetime | None]
@@ -114,6 +118,10 @@ class Dispatch(Base):
         CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", name="ended_has_reason"),
         CheckConstraint("answered_at IS NULL OR signed_at IS NOT NULL", name="signed_before_answered"),
         CheckConstraint("signed_at IS NULL OR signed_at >= sent_at", name="signed_after_sent"),
+        # A trigger (dispatch_leaves_hands) empties it, and ends every pause, when the ticket is answered or taken away.
+        CheckConstraint(
+            "suspended_until IS NULL OR (answered_at IS NULL AND ended_at IS NULL)", name="only_held_ones_stand"
+        ),
         # A ticket is in one pair of hands at a time.
         Index("uq_dispatches_current", "ticket_id", unique=True, postgresql_where=text("is_current")),
         # What must this department do next? Its desk, in order of the deadline.

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions, labels
+from routing import actions, adjusting, labels
 
 
 def end_dispatch(session: Session, event: TicketClosed) -> None:
@@ -33,3 +33,11 @@ def keep_corrected_labels(session: Session, event: TicketAmended) -> None:
         by_id=event.by_id,
         now=datetime.fromisoformat(event.at),
     )
+
+
+def follow_amendment(session: Session, event: TicketAmended) -> None:
+    """Another type or urgency is another limit, from the same start (domain.md 2.5)."""
+    if {"request_type", "urgency"} & set(event.fields):
+        adjusting.follow_amendment(
+            session, ticket_id=event.ticket_id, by_id=event.by_id, now=datetime.fromisoformat(event.at)
+        )

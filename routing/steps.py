@@ -200,11 +200,12 @@ def rolled(day: date, to: date, *, year: int) -> Step:
     return Step(StepCode.ROLLED, text, {"from": day.isoformat(), "to": to.isoformat()})
 
 
-def extended(asked_at: datetime, *, workdays: int, before: datetime, after: datetime) -> Step:
-    """Say what an extension moved."""
+def extended(asked_at: datetime, *, workdays: int, before: datetime, after: datetime, by: str = "") -> Step:
+    """Say what an extension moved, and who approved it where that is known."""
+    approved = f"（{by}）" if by else ""
     return Step(
         StepCode.EXTENDED,
-        f"{moment_in_words(asked_at)}申请并获准延期 {workdays} 个工作日，"
+        f"{moment_in_words(asked_at)}申请并获准延期 {workdays} 个工作日{approved}，"
         f"由{moment_in_words(before)}顺延至{moment_in_words(after)}",
         {
             "asked_at": asked_at.isoformat(),

@@ -35,6 +35,10 @@ class Permission(StrEnum):
     """Change categories, regions, departments and the dispatch catalogue, and publish it."""
     CATALOGUE_PROPOSE = "catalogue:propose"
     """Read the dispatch catalogue and put rows into its draft; nothing is in force before somebody publishes."""
+    DEADLINE_APPROVE = "deadline:approve"
+    """Approve or refuse a department's wish for more time or for a pause; never one's own."""
+    DEADLINE_APPROVE_FURTHER = "deadline:approve_further"
+    """Approve a further extension of the same dispatch: the higher level of domain.md 2.8."""
     EXPORT_MAKE = "export:make"
     """Take lists out of the system, without personal data."""
     FIGURES_VIEW = "figures:view"
@@ -107,6 +111,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_DISPATCH,
         _P.TICKET_REFUSE,
         _P.TICKET_TRANSFER,
+        _P.DEADLINE_APPROVE,
     },
     Role.RESPONDER: _DESK | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK},
     Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
@@ -114,6 +119,8 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
     | {
         _P.CALLBACK_VIEW,
         _P.CATALOGUE_PROPOSE,
+        _P.DEADLINE_APPROVE,
+        _P.DEADLINE_APPROVE_FURTHER,
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.REVIEW_JUDGE,

@@ -233,17 +233,15 @@ def amend(
         return ticket
     entry = move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
     entry.version = version + 1
-    _index(session, ticket, fresh=False)
-    outbox.publish(
-        session,
-        TicketAmended(
-            ticket_id=ticket.id,
-            fields=tuple(name for name in becomes if name in AMENDABLE),
-            by_id=by.user_id,
-            at=now.isoformat(),
-        ),
-        now=now,
+    # What reacts at once changes the ticket too; told before anything is asked, all of it is one new version.
+    amended = TicketAmended(
+        ticket_id=ticket.id,
+        fields=tuple(name for name in becomes if name in AMENDABLE),
+        by_id=by.user_id,
+        at=now.isoformat(),
     )
+    outbox.publish(session, amended, now=now)
+    _index(session, ticket, fresh=False)
     return ticket
 
 

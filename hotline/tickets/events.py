@@ -21,6 +21,7 @@ class TicketAmended(Event):
     ticket_id: int
     fields: tuple[str, ...]
     """Names of the columns that are different now."""
+
     by_id: int | None
     at: str
 

@@ -61,6 +61,14 @@ class Act(StrEnum):
     SUGGEST = "suggest"
     VERIFY = "verify"
     RECTIFY = "rectify"
+    ASK_SUSPENSION = "ask_suspension"
+    ASK_EXTENSION = "ask_extension"
+    TAKE_BACK = "take_back"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    EXTEND = "extend"
+    REFUSE_TIME = "refuse_time"
+    RECLASSIFY = "reclassify"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +122,14 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.SUGGEST,          _ANY,                                        None,          _P.TICKET_SUGGEST),
     _move(Act.VERIFY,           _OPEN,                                       None,          _P.REVIEW_JUDGE),
     _move(Act.RECTIFY,          {_S.SIGNED},                                 None,          _P.TICKET_ANSWER),
+    _move(Act.ASK_SUSPENSION,   {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.ASK_EXTENSION,    {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.TAKE_BACK,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.SUSPEND,          {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
+    _move(Act.RESUME,           {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
+    _move(Act.EXTEND,           {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
+    _move(Act.REFUSE_TIME,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
+    _move(Act.RECLASSIFY,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_DISPATCH),
 ))
 # fmt: on
 

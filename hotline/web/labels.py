@@ -15,6 +15,7 @@ from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from routing.adjustment_models import AdjustmentKind, AdjustmentState
 from routing.catalogue_models import CatalogueState, TrialState
 from routing.catalogue_rules import Flaw
 from routing.labels_models import LabelTask, Provenance
@@ -76,6 +77,22 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.SUGGEST, Label("模型建议")),
     (Act.VERIFY, Label("差评核实")),
     (Act.RECTIFY, Label("整改")),
+    (Act.ASK_SUSPENSION, Label("申请挂起")),
+    (Act.ASK_EXTENSION, Label("申请延期")),
+    (Act.TAKE_BACK, Label("撤回申请")),
+    (Act.SUSPEND, Label("批准挂起")),
+    (Act.RESUME, Label("恢复计时")),
+    (Act.EXTEND, Label("批准延期")),
+    (Act.REFUSE_TIME, Label("驳回时限申请")),
+    (Act.RECLASSIFY, Label("调整时限类别")),
+    (AdjustmentKind.SUSPENSION, Label("挂起")),
+    (AdjustmentKind.EXTENSION, Label("延期")),
+    (AdjustmentKind.RECLASSIFICATION, Label("调整类别")),
+    (AdjustmentKind.RETURN_REFUSED, Label("退单驳回")),
+    (AdjustmentState.ASKED, Label("待审批", "warning")),
+    (AdjustmentState.APPROVED, Label("已批准", "success")),
+    (AdjustmentState.REFUSED, Label("已驳回", "danger")),
+    (AdjustmentState.LAPSED, Label("已失效")),
     (Kind.CONCERN, Label("诉求")),
     (Kind.BAD_REVIEW, Label("差评", "danger")),
     (Channel.PHONE, Label("电话")),

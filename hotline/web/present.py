@@ -151,6 +151,14 @@ _TONES: Final = {
     "suggest": ("neutral", "sparkles"),
     "verify": ("info", "gavel"),
     "rectify": ("success", "checks"),
+    "ask_suspension": ("info", "clock-pause"),
+    "ask_extension": ("info", "clock-hour-4"),
+    "take_back": ("neutral", "arrow-back-up"),
+    "suspend": ("warning", "clock-pause"),
+    "resume": ("info", "clock-hour-4"),
+    "extend": ("warning", "clock-hour-4"),
+    "refuse_time": ("danger", "circle-x"),
+    "reclassify": ("neutral", "edit"),
 }
 
 

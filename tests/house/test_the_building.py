@@ -18,6 +18,7 @@ from sqlalchemy import CheckConstraint, inspect
 import callbacks.models
 import callbacks.policy
 import hotline.telephony.models
+import routing.adjustment_models
 import routing.catalogue_models
 import routing.catalogue_rules
 import routing.labels_models
@@ -241,6 +242,8 @@ def enums() -> list[type[StrEnum]]:
         routing.models.Solved,
         routing.labels_models.LabelTask,
         routing.labels_models.Provenance,
+        routing.adjustment_models.AdjustmentKind,
+        routing.adjustment_models.AdjustmentState,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
         callbacks.policy.Satisfaction,
