@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,7 @@ from callbacks.events import CallbackDone
 from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
 from callbacks.policy import Answers, AttemptOutcome, Verdict
 from hotline.core import outbox
+from hotline.core.db import write
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Permission, require
 from hotline.core.personal_data import redact
@@ -23,7 +24,7 @@ from hotline.intake.actions import Registered
 from hotline.intake.rules import Concern
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
-from hotline.tickets.queries import handlers_of
+from hotline.tickets.queries import handlers_of, locked_here
 from hotline.tickets.states import HANDLING, Act, State
 from hotline.tickets.vocabulary import Channel, Kind
 from routing import actions as routing
@@ -31,6 +32,11 @@ from routing.queries import department_by_code, departments_that_held
 
 BAD: Final = 2
 MUST_RECTIFY: Final = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
+
+
+_CALLBACKS: Final = cast("Table", Callback.__table__)
+_PLAN: Final = insert(_CALLBACKS).inline().on_conflict_do_nothing(index_elements=["dispatch_id"])
+_ATTEMPT: Final = cast("Table", CallbackAttempt.__table__).insert().inline()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +57,23 @@ class Review:
 def plan_callback(session: Session, *, ticket_id: int, dispatch_id: int, round_: int, now: datetime) -> None:
     """Put an answered ticket into the queue; once per answer."""
     ticket = session.get_one(Ticket, ticket_id)
-    session.execute(
-        insert(Callback)
-        .values(
-            ticket_id=ticket_id,
-            dispatch_id=dispatch_id,
-            round=round_,
-            planned_at=policy.within_hours(now),
-            priority=2 if ticket.kind is Kind.BAD_REVIEW else 0,
-        )
-        .on_conflict_do_nothing(index_elements=["dispatch_id"])
+    write(
+        session,
+        _PLAN,
+        {
+            "ticket_id": ticket_id,
+            "dispatch_id": dispatch_id,
+            "round": round_,
+            "planned_at": policy.within_hours(now),
+            "priority": 2 if ticket.kind is Kind.BAD_REVIEW else 0,
+        },
     )
 
 
 def claim(session: Session, *, callback_id: int, by: Actor, now: datetime) -> Callback:
     """Open one callback for oneself, so that two auditors do not ring the same citizen."""
     require(by, Permission.CALLBACK_RECORD)
-    row = _locked(session, callback_id)
+    row, _ = _locked(session, callback_id)
     independent(session, ticket_id=row.ticket_id, by=by)
     taken = row.claimed_by not in {None, by.user_id} and row.claimed_at is not None
     if taken and row.claimed_at and row.claimed_at > now - queries.CLAIM_LASTS:
@@ -300,26 +306,29 @@ def independent(session: Session, *, ticket_id: int, by: Actor) -> None:
 
 def _open(session: Session, callback_id: int, *, by: Actor) -> tuple[Callback, Ticket]:
     require(by, Permission.CALLBACK_RECORD)
-    row = _locked(session, callback_id)
+    row, ticket = _locked(session, callback_id)
     if row.done_at is not None:
         raise Conflict("这次回访已有结果，不能再次记录。")
-    ticket = tickets.lock(session, row.ticket_id)
     independent(session, ticket_id=ticket.id, by=by)
     return row, ticket
 
 
-def _locked(session: Session, callback_id: int) -> Callback:
-    row = session.get(Callback, callback_id, with_for_update=True)  # two auditors at once, one after the other
+def _locked(session: Session, callback_id: int) -> tuple[Callback, Ticket]:
+    """Lock a callback by its ticket: the one lock that everybody who writes to either takes first."""
+    row = session.get(Callback, callback_id)
     if row is None:
         raise NotFound
-    return row
+    held = row.ticket_id in locked_here(session)
+    ticket = tickets.lock(session, row.ticket_id)
+    if not held:
+        session.refresh(row)  # what was read before the lock may be old
+    return row, ticket
 
 
 def _attempt(session: Session, row: Callback, *, outcome: AttemptOutcome, note: str, by: Actor, now: datetime) -> None:
     row.attempts += 1
-    session.add(
-        CallbackAttempt(callback_id=row.id, at=now, outcome=outcome, note=redact(note.strip())[:500], by_id=by.user_id)
-    )
+    line = {"at": now, "outcome": outcome, "note": redact(note.strip())[:500], "by_id": by.user_id}
+    write(session, _ATTEMPT, {"callback_id": row.id, **line})
 
 
 def _times(session: Session, callback_id: int) -> list[datetime]:

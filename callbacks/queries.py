@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, func, literal, or_, select, tuple_
+from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
@@ -149,9 +149,15 @@ def callback(session: Session, callback_id: int) -> Callback:
     return row
 
 
+_OPEN: Final = select(Callback).where(Callback.ticket_id == bindparam("of_ticket"), Callback.done_at.is_(None))
+
+
 def open_callback(session: Session, ticket_id: int) -> Callback | None:
-    """Return the callback that a ticket waits for."""
-    return session.scalars(select(Callback).where(Callback.ticket_id == ticket_id, Callback.done_at.is_(None))).first()
+    """Return the callback that a ticket waits for.
+
+    Whoever holds the ticket's lock holds this row too: nothing writes a callback without having locked its ticket.
+    """
+    return session.scalars(_OPEN, {"of_ticket": ticket_id}).first()
 
 
 def rating(session: Session, *, ticket_id: int, round_: int) -> CitizenRating | None:

@@ -6,18 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from hotline.core import outbox
 from hotline.core.clock import local
+from hotline.core.db import write
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import find, redact
 from hotline.tickets import actions as tickets
-from hotline.tickets.models import JournalEntry, Ticket
+from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act, State
 from routing import granting, labels, tree
 from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
@@ -35,6 +37,25 @@ _RETURN_REASONS: Final = {
     "facts_missing": "要素不全无法办理",
     "duplicate": "与其他工单重复",
 }
+
+
+_DISPATCHES: Final = cast("Table", Dispatch.__table__)
+_SUGGESTIONS: Final = cast("Table", Suggestion.__table__)
+_END_DISPATCH: Final = (
+    update(_DISPATCHES)
+    .where(
+        _DISPATCHES.c.ticket_id == bindparam("of_ticket"), _DISPATCHES.c.is_current, _DISPATCHES.c.ended_at.is_(None)
+    )
+    .values(ended_at=bindparam("ended"), ending=bindparam("why"))
+)
+_JUDGE_SUGGESTION: Final = (
+    update(_SUGGESTIONS)
+    .where(_SUGGESTIONS.c.ticket_id == bindparam("of_ticket"), _SUGGESTIONS.c.decided_at.is_(None))
+    .values(
+        decided_at=bindparam("judged"),
+        agreed=func.coalesce(_SUGGESTIONS.c.department_id == bindparam("chosen"), False),
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +139,7 @@ def sign(session: Session, *, ticket_id: int, version: int | None = None, by: Ac
 
 def record_contact(
     session: Session, *, ticket_id: int, at: datetime, way: str, words: str, by: Actor, now: datetime
-) -> JournalEntry:
+) -> tickets.Line:
     """Record that the unit spoke with the citizen: when, how, what about (联系群众, domain.md 1.1.1)."""
     problems = {}
     if at > now:
@@ -252,11 +273,12 @@ def send_back(
 
 def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: datetime) -> None:
     """End the dispatch of a ticket that has been closed; without one there is nothing to end."""
-    session.execute(
-        update(Dispatch)
-        .where(Dispatch.ticket_id == ticket_id, Dispatch.is_current, Dispatch.ended_at.is_(None))
-        .values(ended_at=now, ending=Ending.WITHDRAWN if withdrawn else Ending.CLOSED)
-    )
+    ending = Ending.WITHDRAWN if withdrawn else Ending.CLOSED
+    write(session, _END_DISPATCH, {"of_ticket": ticket_id, "ended": now, "why": ending})
+    for known in session.identity_map.values():
+        if isinstance(known, Dispatch) and known.ticket_id == ticket_id and known.is_current and not known.ended_at:
+            set_committed_value(known, "ended_at", now)
+            set_committed_value(known, "ending", ending)
 
 
 def require_holder(session: Session, *, ticket_id: int, by: Actor) -> Dispatch:
@@ -469,11 +491,7 @@ def _holds(session: Session, department_id: int) -> bool:
 
 
 def _judge_suggestion(session: Session, ticket: Ticket, *, department_id: int, now: datetime) -> None:
-    session.execute(
-        update(Suggestion)
-        .where(Suggestion.ticket_id == ticket.id, Suggestion.decided_at.is_(None))
-        .values(decided_at=now, agreed=func.coalesce(Suggestion.department_id == department_id, False))
-    )
+    write(session, _JUDGE_SUGGESTION, {"of_ticket": ticket.id, "chosen": department_id, "judged": now})
 
 
 def problems_in(feedback: Feedback, *, now: datetime) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from hotline.core.permissions import SYSTEM, Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.people.models import User
 from hotline.tickets import actions as tickets
-from hotline.tickets.models import Attachment, JournalEntry, Ticket
+from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.states import Act, State
 from routing import granting
 from routing.actions import require_holder
@@ -550,15 +550,11 @@ def _recounted(
     details: dict[str, Any],
     by: Actor,
     now: datetime,
-) -> JournalEntry:
-    before = ticket.due_at
+) -> tickets.Line:
     granted = granting.recount(session, ticket, row, now=now)
-    entry = tickets.move(
+    return tickets.move(
         session, ticket, act, by=by, now=now, note=note[:500], details={**details, "due": granted.due_at.isoformat()}
     )
-    if ticket.due_at != before:
-        entry.version = ticket.version + 1  # the flush that writes the new deadline counts the version up
-    return entry
 
 
 def _terms_now(session: Session, row: Dispatch) -> dict[str, Any]:

@@ -8,16 +8,16 @@ the effect. See docs/decisions/0003-outbox.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import ForeignKey, Index, delete, func, select, text, update
+from sqlalchemy import ForeignKey, Index, Table, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from hotline.core.db import Base
+from hotline.core.db import Base, write
 
 #: How long a relayed row may stay undelivered before it is relayed again.
 GIVE_UP_ON_RELAY: Final = timedelta(seconds=45)
@@ -60,14 +60,28 @@ class ReactionDone(Base):
     done_at: Mapped[datetime]
 
 
+_NEWS: Final = cast("Table", OutboxRow.__table__).insert().inline()
+
+
 def publish(session: Session, event: Event, *, now: datetime) -> None:
     """Announce a fact in the caller's transaction; what reacts at once reacts before this returns."""
+    publish_all(session, (event,), now=now)
+
+
+def publish_all(session: Session, events: Iterable[Event], *, now: datetime) -> None:
+    """Announce many facts with one statement for all of them; otherwise as `publish`."""
     heard: frozenset[str] | None = session.info.get("heard")
-    name = type(event).__name__
-    if heard is None or name in heard:
-        session.add(OutboxRow(event=name, payload=_plain(event), created_at=now))
-    for reaction in session.info.get("at_once", {}).get(type(event), ()):
-        reaction(session, event)
+    reactions = session.info.get("at_once", {})
+    rows, told = [], list(events)
+    for event in told:
+        name = type(event).__name__
+        if heard is None or name in heard:
+            rows.append({"event": name, "payload": _plain(event), "created_at": now})
+    if rows:
+        write(session, _NEWS, rows)
+    for event in told:
+        for reaction in reactions.get(type(event), ()):
+            reaction(session, event)
 
 
 def take(session: Session, *, now: datetime, limit: int) -> Sequence[OutboxRow]:

@@ -7,15 +7,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from sqlalchemy import ARRAY, Text, bindparam, func, insert, select, text
+from sqlalchemy import ARRAY, DateTime, Table, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient_to_detached
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import keyring_of
+from hotline.core.db import keyring_of, write
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
@@ -67,6 +67,40 @@ class Opened:
     query_code: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of the journal as it was written; nothing about it can be changed any more."""
+
+    act: Act
+    at: datetime
+    to_state: State
+    note: str
+    #: The version of the ticket that this act led to.
+    version: int
+
+
+_TICKETS: Final = cast("Table", Ticket.__table__)
+# The number is made by the database and told with the id, not asked for afterwards.
+_NEW_TICKET: Final = (
+    _TICKETS.insert()
+    .values(number=func.ticket_number(bindparam("numbered_at", type_=DateTime(timezone=True))))
+    .returning(_TICKETS.c.id, _TICKETS.c.number)
+)
+_LEXEMES: Final = func.array_to_tsvector(bindparam("found", type_=ARRAY(Text)))
+_SEARCH: Final = cast("Table", TicketSearch.__table__)
+_SEARCH_ROW: Final = _SEARCH.insert().inline().values(ticket_id=bindparam("ticket_id"), words=_LEXEMES)
+_SEARCH_WORDS: Final = (
+    upsert(_SEARCH)
+    .values(ticket_id=bindparam("of_ticket"), words=_LEXEMES)
+    .on_conflict_do_update(index_elements=["ticket_id"], set_={"words": _LEXEMES})
+)
+_JOURNAL_LINE: Final = cast("Table", JournalEntry.__table__).insert().inline()
+# The lock is held until the edge commits, so what is decided under it stays true.
+_LOCK: Final = (
+    select(Ticket).where(Ticket.id == bindparam("id")).with_for_update().execution_options(populate_existing=True)
+)
+
+
 def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -> Opened:
     """Write a new ticket, its first journal line, its search words and its news, all in this transaction."""
     if not (
@@ -75,10 +109,11 @@ def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -
         require(by, Permission.TICKET_REGISTER)
     code = _query_code()
     values = _columns(new, keyring=keyring_of(session), code=code, by=by, now=now)
-    ticket = Ticket(number=func.ticket_number(now), **values)
+    made = session.connection().execute(_NEW_TICKET, {**values, "numbered_at": now}).one()
+    ticket = Ticket(id=made.id, number=made.number, version=1, **values)
+    make_transient_to_detached(ticket)  # it stands in the table already, so the session must not write it again
     session.add(ticket)
-    session.flush()  # everything below needs the id
-    _index(session, ticket, fresh=True)
+    write(session, _SEARCH_ROW, {"ticket_id": ticket.id, "found": _words(ticket)})
     _write(
         session,
         ticket,
@@ -114,31 +149,32 @@ def open_tickets(session: Session, news: Sequence[NewTicket], *, by: Actor, now:
         .returning(Ticket.id, Ticket.source_key)
     )
     ids = {str(row.source_key): int(row.id) for row in session.execute(statement, rows)}
-    entries, words = [], []
+    lines: list[dict[str, Any]] = []
+    words: list[dict[str, Any]] = []
     for row in rows:
         key = row["source_key"]
         if key not in ids:
             continue
-        entries.append(
-            JournalEntry(
-                ticket_id=ids[key],
-                at=now,
-                act=Act.REGISTER,
-                from_state=None,
-                to_state=State.REGISTERED,
-                by_id=by.user_id,
-                by_role=by.role,
-                details={"channel": row["channel"].value, "source": row["source_system"]},
-                version=1,
-            )
+        lines.append(
+            {
+                "ticket_id": ids[key],
+                "at": now,
+                "act": Act.REGISTER,
+                "from_state": None,
+                "to_state": State.REGISTERED,
+                "by_id": by.user_id,
+                "by_role": by.role,
+                "note": "",
+                "details": {"channel": row["channel"].value, "source": row["source_system"]},
+                "version": 1,
+            }
         )
         found = search_words("\n".join(row[name] for name in ("title", "content", "place", "company")))
         words.append({"ticket_id": ids[key], "found": found})
-        outbox.publish(session, TicketRegistered(ticket_id=ids[key]), now=now)
-    session.add_all(entries)
-    if words:
-        lexemes = func.array_to_tsvector(bindparam("found", type_=ARRAY(Text)))
-        session.execute(insert(TicketSearch).values(words=lexemes), words)
+    if lines:
+        write(session, _JOURNAL_LINE, lines)
+        write(session, _SEARCH_ROW, words)
+        outbox.publish_all(session, [TicketRegistered(ticket_id=line["ticket_id"]) for line in lines], now=now)
     return ids
 
 
@@ -150,9 +186,7 @@ def lock(session: Session, ticket_id: int, *, version: int | None = None) -> Tic
     """
     ticket = session.get(Ticket, ticket_id) if ticket_id in queries.locked_here(session) else None
     if ticket is None:
-        ticket = session.scalars(
-            select(Ticket).where(Ticket.id == ticket_id).with_for_update().execution_options(populate_existing=True)
-        ).first()  # the lock is held until the edge commits, so what is decided below stays true
+        ticket = session.scalars(_LOCK, {"id": ticket_id}).first()
         if ticket is None:
             raise NotFound
         queries.locked_here(session).add(ticket_id)
@@ -170,7 +204,7 @@ def move(
     now: datetime,
     note: str = "",
     details: Mapping[str, Any] | None = None,
-) -> JournalEntry:
+) -> Line:
     """Do one act of the map: permission, place on the map, new state, one line in the journal."""
     row = check(act, ticket.state)
     require(by, row.permission)
@@ -188,10 +222,7 @@ def move(
         if row.target is State.CLOSED:
             assert row.outcome is not None  # noqa: S101 - the map's own test proves it
             outbox.publish(session, TicketClosed(ticket_id=ticket.id, outcome=row.outcome.value), now=now)
-    entry = _write(session, ticket, act, from_state=before, by=by, now=now, note=note, details=details or {})
-    if row.target is not None:
-        entry.version = ticket.version + 1  # the flush that writes the new state counts the version up
-    return entry
+    return _write(session, ticket, act, from_state=before, by=by, now=now, note=note, details=details or {})
 
 
 def amend(
@@ -231,8 +262,7 @@ def amend(
         setattr(ticket, name, value)
     if not changed:
         return ticket
-    entry = move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
-    entry.version = version + 1
+    move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
     # What reacts at once changes the ticket too; told before anything is asked, all of it is one new version.
     amended = TicketAmended(
         ticket_id=ticket.id,
@@ -241,11 +271,11 @@ def amend(
         at=now.isoformat(),
     )
     outbox.publish(session, amended, now=now)
-    _index(session, ticket, fresh=False)
+    write(session, _SEARCH_WORDS, {"of_ticket": ticket.id, "found": _words(ticket)})
     return ticket
 
 
-def note(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> JournalEntry:
+def note(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> Line:
     """Add a line to the timeline."""
     words = words.strip()
     if not words:
@@ -361,8 +391,8 @@ def count_repeat(session: Session, *, ticket_id: int, words: str, by: Actor, now
     """Add a citizen's repeated call to the ticket that is open (domain.md 1.7 a): no second dispatch."""
     ticket = lock(session, ticket_id)
     ticket.repeats += 1
-    entry = move(session, ticket, Act.REPEAT, by=by, now=now, note=redact(words.strip())[:2_000])
-    entry.details = {"repeats": ticket.repeats}
+    note = redact(words.strip())[:2_000]
+    move(session, ticket, Act.REPEAT, by=by, now=now, note=note, details={"repeats": ticket.repeats})
     return ticket
 
 
@@ -527,33 +557,30 @@ def _write(
     now: datetime,
     note: str,
     details: Mapping[str, Any],
-) -> JournalEntry:
-    entry = JournalEntry(
-        ticket_id=ticket.id,
-        at=now,
-        act=act,
-        from_state=from_state,
-        to_state=ticket.state,
-        by_id=by.user_id,
-        by_role=by.role,
-        note=note,
-        details=dict(details),
-        version=ticket.version,
+) -> Line:
+    # When the ticket is changed too, the flush that writes it counts its version up.
+    version = ticket.version + 1 if session.is_modified(ticket) else ticket.version
+    write(
+        session,
+        _JOURNAL_LINE,
+        {
+            "ticket_id": ticket.id,
+            "at": now,
+            "act": act,
+            "from_state": from_state,
+            "to_state": ticket.state,
+            "by_id": by.user_id,
+            "by_role": by.role,
+            "note": note,
+            "details": dict(details),
+            "version": version,
+        },
     )
-    session.add(entry)
-    return entry
+    return Line(act=act, at=now, to_state=ticket.state, note=note, version=version)
 
 
-def _index(session: Session, ticket: Ticket, *, fresh: bool) -> None:
-    words = func.array_to_tsvector(search_words(f"{ticket.title}\n{ticket.content}\n{ticket.place}\n{ticket.company}"))
-    if fresh:
-        session.execute(insert(TicketSearch).values(ticket_id=ticket.id, words=words))
-        return
-    row = session.get(TicketSearch, ticket.id)
-    if row is None:
-        session.add(TicketSearch(ticket_id=ticket.id, words=words))
-    else:
-        row.words = words
+def _words(ticket: Ticket) -> list[str]:
+    return search_words(f"{ticket.title}\n{ticket.content}\n{ticket.place}\n{ticket.company}")
 
 
 def _stale(session: Session, ticket: Ticket, *, seen: int) -> StaleTicket:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import String, cast, func, literal, select, text, union_all
+from sqlalchemy import String, bindparam, cast, func, literal, select, text, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
@@ -138,15 +138,16 @@ def timeline(session: Session, ticket_id: int, *, after: int = 0, limit: int = 5
     ]
 
 
+_HANDLERS: Final = select(JournalEntry.by_id).where(
+    JournalEntry.ticket_id == bindparam("of_ticket"),
+    JournalEntry.by_id.is_not(None),
+    JournalEntry.act.in_(bindparam("acts", expanding=True)),
+)
+
+
 def handlers_of(session: Session, ticket_id: int, acts: Iterable[Act]) -> set[int]:
     """Return the users who did any of these acts to the ticket."""
-    rows = session.scalars(
-        select(JournalEntry.by_id).where(
-            JournalEntry.ticket_id == ticket_id,
-            JournalEntry.by_id.is_not(None),
-            JournalEntry.act.in_(list(acts)),
-        )
-    )
+    rows = session.scalars(_HANDLERS, {"of_ticket": ticket_id, "acts": list(acts)})
     return {user_id for user_id in rows if user_id is not None}
 
 
