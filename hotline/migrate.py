@@ -21,6 +21,7 @@ import hotline.tickets.models
 import routing.adjustment_models
 import routing.catalogue_models
 import routing.labels_models
+import routing.learning_models
 import routing.models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
@@ -37,6 +38,7 @@ MODELS: Final = (
     routing.labels_models,
     routing.catalogue_models,
     routing.adjustment_models,
+    routing.learning_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +26,7 @@ import routing.adjusting
 import routing.reactions
 import routing.suggesting
 import routing.telling
+import routing.training
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
 from hotline.core.files import FileStore
@@ -34,11 +38,10 @@ from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
 from routing.events import ClockAdjusted, TicketAnswered
+from routing.serving import Serving, models_folder
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
     from classifier.suggest import Suggester
-
-_log = logging.getLogger("hotline")
 
 
 @dataclass
@@ -48,15 +51,24 @@ class Installation:
     settings: Settings
     keyring: Keyring
     db: Database
+    #: A suggester given from outside is kept; without one the model in use answers, whichever it is.
     _suggester: Suggester | None = field(default=None, repr=False)
+    _serving: Serving | None = field(default=None, repr=False)
     _carrier: TextMessages | None = field(default=None, repr=False)
 
     @property
     def suggester(self) -> Suggester:
-        """The text model; when it is missing or damaged, one that abstains and says why."""
-        if self._suggester is None:
-            self._suggester = load_suggester(self.settings.home)
-        return self._suggester
+        """The text model in use; when it is missing or damaged, one that abstains and says why."""
+        if self._suggester is not None:
+            return self._suggester
+        if self._serving is None:
+            self._serving = Serving(self.models, ticks=time.monotonic)
+        return self._serving.suggester()
+
+    @property
+    def models(self) -> Path:
+        """The folder of text models."""
+        return models_folder(self.settings.home)
 
     @property
     def carrier(self) -> TextMessages:
@@ -92,19 +104,6 @@ def open_installation(settings: Settings, *, create_keys: bool = False) -> Insta
 def wired(url: str, *, keyring: Keyring, pool: int = 20) -> Database:
     """Return a database whose sessions know who reacts at once and what is heard later."""
     return Database(url, keyring=keyring, at_once=AT_ONCE, heard=frozenset(e.__name__ for e in REACTIONS), pool=pool)
-
-
-def load_suggester(home: Path) -> Suggester:
-    """Load the model in use; a damaged or missing one is named in the log and abstains from everything."""
-    from classifier.errors import ClassifierError
-    from classifier.store import ensure_default_model
-    from classifier.suggest import Suggester
-
-    try:
-        return Suggester.load(ensure_default_model(home))
-    except (ClassifierError, OSError) as error:
-        _log.error("the text model cannot be used, tickets go to people: %s", error)
-        return Suggester.without_model(f"分类模型不可用：{error}")
 
 
 def queue_lengths(connection: redis.Redis) -> dict[QueueName, int]:
@@ -161,6 +160,32 @@ def _forget(tools: Installation, now: datetime) -> None:
         hotline.intake.actions.forget_keys(session, now=now)
 
 
+def _learn(tools: Installation, now: datetime) -> None:
+    """Start a training that is due in a process of its own, so that this worker goes on with what waits."""
+    for child in [each for each in _CHILDREN if each.poll() is not None]:
+        _CHILDREN.remove(child)
+    with tools.db.begin() as session:
+        run_id = routing.training.begin_due(session, now=now)
+    if run_id is None:
+        return
+    command = [sys.executable, "-m", "hotline.cli", "classifier", "learn", "--run", str(run_id)]
+    try:
+        _CHILDREN.append(
+            subprocess.Popen(  # noqa: S603 - our own program and a number
+                command, env={**os.environ, **_ONE_THREAD}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        )
+    except OSError as error:
+        with tools.db.begin() as session:
+            routing.training.failed(session, run_id, words=f"无法启动训练进程：{error.strerror}", now=now)
+
+
+#: Training processes that this worker started, so that it can bury them.
+_CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
+#: The linear algebra takes one core, whatever the machine has.
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 # What reacts inside the announcing transaction: cheap, on our own tables only, so that the sentence is always true.
 AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
     TicketAnswered: (callbacks.reactions.plan_callback,),
@@ -195,6 +220,13 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
         queue=QueueName.DEFAULT,
         run=_forget,
         every=timedelta(hours=1),
+    ),
+    Periodic(
+        name="learn_from_decisions",
+        words="从人工决定中学习（到时启动训练）",
+        queue=QueueName.CLASSIFIER,
+        run=_learn,
+        every=timedelta(seconds=20),
     ),
 )
 

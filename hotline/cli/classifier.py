@@ -22,7 +22,9 @@ from classifier.features import fields
 from classifier.hotspots import Message
 from classifier.model import NONE, Judgement, Model
 from hotline.cli import Refused
+from hotline.cli.learning import learn
 from hotline.core.settings import Settings
+from routing.serving import models_folder
 
 _T = TypeVar("_T")
 _BATCH: Final = 500
@@ -54,9 +56,12 @@ _by_option = click.option(
 _json_option = click.option("--json", "as_json", is_flag=True, help="输出 JSON")
 
 
-@click.group(help="训练、评估与切换分类模型；全部读写文件，不需要数据库。")
+@click.group(help="训练、评估与切换分类模型；除 learn 外全部读写文件，不需要数据库。")
 def classifier() -> None:
     """Group of commands over model folders and JSONL files."""
+
+
+classifier.add_command(learn)
 
 
 @classifier.command(help="从带标签的 JSONL 训练模型。")
@@ -329,7 +334,7 @@ def _label_line(one: evaluation.LabelFigures) -> str:
 
 
 def _home() -> Path:
-    return Settings.from_environment().home / "models"
+    return models_folder(Settings.from_environment().home)
 
 
 def _loaded(name: str) -> tuple[Model, Path]:

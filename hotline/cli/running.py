@@ -23,6 +23,7 @@ from hotline.cli import ADDRESSES
 from hotline.cli.serving import WEB_THREADS, WEB_WORKERS, web_command
 from hotline.core.settings import Settings
 from hotline.runtime.problems import CannotStart
+from routing.serving import models_folder
 
 if TYPE_CHECKING:
     from hotline.runtime.children import Child
@@ -325,7 +326,7 @@ def _train(settings: Settings, steps: Steps) -> None:
     from classifier.store import ensure_default_model
 
     with steps.step("检查分类模型（首次需训练，不到一分钟）"):
-        ensure_default_model(settings.home)
+        ensure_default_model(models_folder(settings.home))
 
 
 def load_demonstration(settings: Settings, steps: Steps) -> None:

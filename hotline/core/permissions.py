@@ -45,6 +45,8 @@ class Permission(StrEnum):
     """See what is open, due and overdue, by department."""
     JOBS_VIEW = "jobs:view"
     """See background work and what failed."""
+    MODEL_MANAGE = "model:manage"
+    """Train the text model, put one in use, go back, settle doubtful examples."""
     PERSONAL_REVEAL = "personal:reveal"
     """See a citizen's name, phone and address in clear, each time with a line in the journal."""
     REVIEW_JUDGE = "review:judge"
@@ -123,6 +125,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.DEADLINE_APPROVE_FURTHER,
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
+        _P.MODEL_MANAGE,
         _P.REVIEW_JUDGE,
         _P.TICKET_AMEND,
         _P.TICKET_DISPATCH,
@@ -136,6 +139,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.JOBS_VIEW,
+        _P.MODEL_MANAGE,
         _P.SETTINGS_EDIT,
         _P.USER_EDIT,
     },

@@ -19,6 +19,7 @@ from routing.adjustment_models import AdjustmentKind, AdjustmentState
 from routing.catalogue_models import CatalogueState, TrialState
 from routing.catalogue_rules import Flaw
 from routing.labels_models import LabelTask, Provenance
+from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved
 
 
@@ -164,6 +165,29 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Provenance.RETURN_REFUSED, Label("退单不成立", "info")),
     (Provenance.AUDITED, Label("标注复核", "info")),
     (Provenance.RULED, Label("职责裁定", "info")),
+    (ModelState.CANDIDATE, Label("待启用", "info")),
+    (ModelState.IN_USE, Label("在用", "success")),
+    (ModelState.RETIRED, Label("已停用")),
+    (ModelState.REFUSED, Label("未通过", "warning")),
+    (TrainingState.WAITING, Label("等待开始")),
+    (TrainingState.RUNNING, Label("训练中", "info")),
+    (TrainingState.DONE, Label("已完成", "success")),
+    (TrainingState.FAILED, Label("未完成", "danger")),
+    (Side.TRAIN, Label("训练")),
+    (Side.HOLDOUT, Label("留存")),
+    (Side.NEITHER, Label("不用")),
+    (LearningAct.ASKED, Label("请求训练")),
+    (LearningAct.TRAINED, Label("训练完成", "info")),
+    (LearningAct.REFUSED, Label("未通过比较", "warning")),
+    (LearningAct.PROMOTED, Label("启用", "success")),
+    (LearningAct.ROLLED_BACK, Label("回退", "warning")),
+    (LearningAct.FAILED, Label("训练未完成", "danger")),
+    (LearningAct.SETTINGS, Label("修改设置")),
+    (LearningAct.TIGHTENED, Label("门槛收紧", "danger")),
+    (LearningAct.LOOSENED, Label("门槛放宽", "info")),
+    (LearningAct.SETTLED, Label("标注复核")),
+    (LearningAct.WORDS, Label("词表发布")),
+    (LearningAct.CATALOGUE, Label("类别调整")),
     (MessageState.WAITING, Label("待发送")),
     (MessageState.SENDING, Label("发送中", "info")),
     (MessageState.SENT, Label("已发送", "success")),

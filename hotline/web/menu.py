@@ -41,6 +41,10 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         ),
     ),
     (
+        "分类模型",
+        (Entry("模型", "model.show", "sparkles", _P.MODEL_MANAGE),),
+    ),
+    (
         "系统管理",
         (
             Entry("用户", "administration.users", "users", _P.USER_EDIT),

@@ -22,6 +22,7 @@ import routing.adjustment_models
 import routing.catalogue_models
 import routing.catalogue_rules
 import routing.labels_models
+import routing.learning_models
 import routing.models
 from hotline import migrate, wiring
 from hotline.core.db import Database
@@ -244,6 +245,10 @@ def enums() -> list[type[StrEnum]]:
         routing.labels_models.Provenance,
         routing.adjustment_models.AdjustmentKind,
         routing.adjustment_models.AdjustmentState,
+        routing.learning_models.ModelState,
+        routing.learning_models.TrainingState,
+        routing.learning_models.Side,
+        routing.learning_models.LearningAct,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
         callbacks.policy.Satisfaction,

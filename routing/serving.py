@@ -1,0 +1,73 @@
+"""Which model this process answers with; a newly promoted one is noticed without a restart.
+
+The file `in-use.json` in the folder of models says which version answers (classifier/registry.py). Looking at it
+costs one stat, so every process looks every other second and loads the new version in the request that notices it
+(under half a second); the old one answers until then. See docs/decisions/0017-learning-in-use.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # numpy and scipy: only in processes that ask the model
+    from classifier.suggest import Suggester
+
+_log = logging.getLogger("hotline")
+LOOK_EVERY_S: Final = 2.0
+FOLDER: Final = "models"
+_PAGE: Final = "in-use.json"
+
+
+def models_folder(home: Path) -> Path:
+    """Return where an installation keeps its models."""
+    return home / FOLDER
+
+
+class Serving:
+    """Holds the suggester of this process and exchanges it when another model is in use."""
+
+    def __init__(self, home: Path, *, ticks: Callable[[], float]) -> None:
+        """Take the folder of models and a clock that only goes forward (`time.monotonic`); nothing is loaded yet."""
+        self._home = home
+        self._ticks = ticks
+        self._lock = threading.Lock()
+        self._suggester: Suggester | None = None
+        self._stamp: object = None
+        self._looked = 0.0
+
+    def suggester(self) -> Suggester:
+        """Return the suggester of the model in use; one that abstains and says why when there is none to load."""
+        ready = self._suggester
+        if ready is not None and self._ticks() - self._looked < LOOK_EVERY_S:
+            return ready
+        with self._lock:
+            self._looked = self._ticks()
+            stamp = self._look()
+            if self._suggester is None or stamp != self._stamp:
+                self._suggester, self._stamp = self._load(), stamp
+            return self._suggester
+
+    def _look(self) -> object:
+        try:
+            seen = (self._home / _PAGE).stat()
+        except OSError:
+            return None
+        return (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+
+    def _load(self) -> Suggester:
+        from classifier import registry
+        from classifier.errors import ClassifierError
+        from classifier.suggest import Suggester
+
+        try:
+            return Suggester.load(registry.folder_in_use(self._home))
+        except (ClassifierError, OSError) as error:
+            if self._suggester is not None and self._suggester.model is not None:
+                _log.error("the promoted text model cannot be read, the one before answers on: %s", error)
+                return self._suggester
+            _log.error("the text model cannot be used, tickets go to people: %s", error)
+            return Suggester.without_model(f"分类模型不可用：{error}")
