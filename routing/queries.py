@@ -112,6 +112,8 @@ class TicketRow:
     anonymous: bool
     phone_masked: str
     flags: tuple[str, ...] = ()
+    #: Until when the clock of the department that has it stands (挂起).
+    suspended_until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,7 @@ class DispatchView:
     ended_at: datetime | None
     ending: str
     answer: Answer | None = field(default=None)
+    suspended_until: datetime | None = None
 
 
 def departments(session: Session, *, active_only: bool = True) -> Sequence[DepartmentNode]:
@@ -334,6 +337,7 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
             ended_at=row.ended_at,
             ending=row.ending.value if row.ending else "",
             answer=answer,
+            suspended_until=row.suspended_until,
         )
         for row, department, sender, signed_by, answer in rows
     ]
@@ -390,9 +394,15 @@ def open_by_department(session: Session, *, now: datetime) -> Sequence[Mapping[s
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
-def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C901 - one line per filter; a select of six columns has no readable type
+def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C901 - one line per filter; a select of seven columns has no readable type
     query: Any = select(
-        Ticket, Category.path, Department.short_name, Department.id, Dispatch.sign_due_at, Dispatch.signed_at
+        Ticket,
+        Category.path,
+        Department.short_name,
+        Department.id,
+        Dispatch.sign_due_at,
+        Dispatch.signed_at,
+        Dispatch.suspended_until,
     )
     if wanted.words.strip():
         words = search_words(wanted.words)
@@ -455,6 +465,7 @@ def _row(  # noqa: PLR0917 - the columns of the select above
     department_id: int | None,
     sign_due_at: datetime | None,
     signed_at: datetime | None,
+    suspended_until: datetime | None,
 ) -> TicketRow:
     return TicketRow(
         id=ticket.id,
@@ -483,6 +494,7 @@ def _row(  # noqa: PLR0917 - the columns of the select above
         anonymous=ticket.anonymous,
         phone_masked=ticket.phone_masked,
         flags=tuple(ticket.flags),
+        suspended_until=suspended_until,
     )
 
 
@@ -856,7 +868,15 @@ def _desk(
     order = [column.asc() if rising else column.desc() for column in columns]
     chosen = found.order_by(*order).limit(limit + 1)
     rows = session.execute(
-        select(Ticket, Category.path, Department.short_name, Department.id, Dispatch.sign_due_at, Dispatch.signed_at)
+        select(
+            Ticket,
+            Category.path,
+            Department.short_name,
+            Department.id,
+            Dispatch.sign_due_at,
+            Dispatch.signed_at,
+            Dispatch.suspended_until,
+        )
         .select_from(Dispatch)
         .join(Ticket, Ticket.id == Dispatch.ticket_id)
         .join(Department, Department.id == Dispatch.department_id)

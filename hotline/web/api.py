@@ -29,6 +29,7 @@ from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from hotline.web import forms, present
 from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
+from routing import adjusting
 from routing import queries as routing_queries
 from routing.models import Solved
 from routing.queries import ListFilter, TicketRow
@@ -193,6 +194,43 @@ def show(number: str) -> ResponseReturnValue:
         "timeline": [
             {"at": present.iso(entry.at), "act": entry.act.value, "by": entry.by_name, "to_state": entry.to_state.value}
             for entry in entries
+        ],
+    }
+
+
+@bp.get("/tickets/<number>/deadlines")
+@page(Permission.TICKET_VIEW)
+def deadlines(number: str) -> ResponseReturnValue:
+    """Explain every deadline of the department that has, or had last, the ticket: each step, and what changed it."""
+    with db().read() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        sent = routing_queries.dispatches_of(session, ticket.id)
+        changes = adjusting.of_ticket(session, ticket.id)
+    if not sent:
+        raise NotFound("这张工单还没有派出，没有办理时限。")
+    last = sent[-1]
+    return {
+        "number": ticket.number,
+        "department": last.department,
+        "profile": last.profile,
+        "due_at": present.iso(last.due_at),
+        "suspended_until": present.iso(last.suspended_until) or None,
+        "clocks": [{"name": name, **told} for name, told in last.steps.items()],
+        "changes": [
+            {
+                "kind": one.row.kind.value,
+                "state": one.row.state.value,
+                "department": one.department,
+                "cause": one.row.cause,
+                "reason": one.row.reason,
+                "basis": one.row.basis,
+                "workdays": one.row.workdays,
+                "starts_at": present.iso(one.row.starts_at) or None,
+                "ends_at": present.iso(one.row.ends_at) or None,
+                "asked_at": present.iso(one.row.asked_at),
+                "decided_at": present.iso(one.row.decided_at) or None,
+            }
+            for one in changes
         ],
     }
 

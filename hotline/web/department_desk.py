@@ -481,7 +481,7 @@ def _inbox(found: TicketPage, *, tab: str, cursor: str, counts: Mapping[str, int
 
 def _row(row: TicketRow) -> InboxRow:
     mine = row.department_id in actor().department_ids
-    due = present.deadline(row.due_at if mine else None, now=now())
+    due = present.deadline(row.due_at if mine else None, now=now(), stands_until=row.suspended_until)
     waits = mine and row.state is State.DISPATCHED
     sign_due = present.deadline(row.sign_due_at if waits else None, now=now())
     return InboxRow(
@@ -572,7 +572,7 @@ def _work(
         reveal=_reveal(ticket, may_know=may_know),
         confidential=ticket.confidential,
         anonymous=ticket.anonymous,
-        due=present.deadline(shown.due_at, now=now(), done_at=shown.answered_at)
+        due=present.deadline(shown.due_at, now=now(), done_at=shown.answered_at, stands_until=shown.suspended_until)
         if in_hand or shown.answered_at
         else present.deadline(None, now=now()),
         clocks=_clocks(shown),

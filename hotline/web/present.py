@@ -103,8 +103,10 @@ def span_words(seconds: float) -> str:
     return f"{int(seconds // _DAY)} 天"
 
 
-def deadline(due: datetime | None, *, now: datetime, done_at: datetime | None = None) -> DeadlineView:
-    """Return the chip of a deadline: far, soon, today, overdue; met or missed once it is done."""
+def deadline(
+    due: datetime | None, *, now: datetime, done_at: datetime | None = None, stands_until: datetime | None = None
+) -> DeadlineView:
+    """Return the chip of a deadline: far, soon, today, overdue, paused; met or missed once it is done."""
     if due is None:
         return DeadlineView(words="—", state="none")
     at, stamp = short(due, now=now), iso(due)
@@ -113,6 +115,8 @@ def deadline(due: datetime | None, *, now: datetime, done_at: datetime | None = 
         return DeadlineView(
             words="超期完成" if late else "按期完成", state="missed" if late else "met", at=at, iso=stamp
         )
+    if stands_until is not None and stands_until > now:
+        return DeadlineView(words=f"挂起至 {short(stands_until, now=now)}", state="paused", at=at, iso=stamp)
     left = due - now
     if left < timedelta(0):
         return DeadlineView(words=f"已逾期 {span_words(left.total_seconds())}", state="overdue", at=at, iso=stamp)

@@ -40,7 +40,14 @@ REVEALABLE: Final[Mapping[str, str]] = {
     "title": "标题原文",
     "content": "内容原文",
 }
-_CLOCKS: Final = (ClockName.SIGN, ClockName.CONTACT, ClockName.RETURN, ClockName.FEEDBACK, ClockName.HANDLE)
+_CLOCKS: Final = (
+    ClockName.SIGN,
+    ClockName.CONTACT,
+    ClockName.RETURN,
+    ClockName.FEEDBACK,
+    ClockName.HANDLE,
+    ClockName.TOTAL,
+)
 _CALLERS_ACTS: Final = frozenset({Act.CONFIRM, Act.GIVE_UP_CALLING, Act.DECLINE_CALLBACK, Act.REWORK})
 _UNITS_ACTS: Final = frozenset({Act.SIGN, Act.CONTACT, Act.ANSWER, Act.SEND_BACK, Act.RECTIFY})
 _MOST_TIMELINE: Final = 500
@@ -267,7 +274,11 @@ def page_of(
         urgency=labels.label(ticket.urgency) if ticket.urgency is not Urgency.ORDINARY else None,
         flags=_flags(ticket),
         request_type=labels.words(ticket.request_type),
-        deadline=present.deadline(ticket.due_at, now=now),
+        deadline=present.deadline(
+            ticket.due_at,
+            now=now,
+            stands_until=next((row.suspended_until for row in reversed(dispatches) if row.is_current), None),
+        ),
         facts=_facts(ticket, entries, category=category, region=region),
         closing=_closing(ticket),
         citizen=_citizen(ticket, sealed, may=open_eyes),
@@ -324,6 +335,8 @@ def ways(
         found.append(
             Way(words="回访", href=f"/callbacks/{waiting.id}", tone="primary", key="alt+h", icon="phone-outgoing")
         )
+    if dispatches:
+        found.append(Way(words="时限说明", href=f"/tickets/{number}/deadlines", icon="clock-hour-4"))
     if ticket.kind is Kind.BAD_REVIEW and Act.VERIFY in offered:
         found.append(Way(words="差评认定", href="/reviews", icon="gavel"))
     found += [
