@@ -64,7 +64,12 @@ def test_a_dispatcher_sees_what_waits_and_the_stream_ends(
     assert answer.mimetype == "text/event-stream"
     assert answer.headers["Cache-Control"] == "no-store"
     (first, *_) = told(answer.text)
-    assert first == {"tickets.state.registered": 1, "tickets.overdue": 0, "tickets.due_today": 0}
+    assert first == {
+        "tickets.state.registered": 1,
+        "adjustments.waiting": 0,
+        "tickets.overdue": 0,
+        "tickets.due_today": 0,
+    }
     assert ":\n\n" in answer.text
     assert "later" not in answer.text
 
