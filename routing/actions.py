@@ -21,7 +21,8 @@ from hotline.core.personal_data import find, redact
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act, State
-from routing import granting, labels, tree
+from hotline.tickets.vocabulary import Kind
+from routing import catalogue, granting, labels, tree
 from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
 from routing.labels_models import LabelTask, Provenance
 from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
@@ -411,7 +412,22 @@ def _send(
     by: Actor,
     now: datetime,
 ) -> Dispatch:
-    granted = granting.grant(session, ticket, sla_class=sla_class, department_id=department.id, now=now)
+    under = catalogue.applied(
+        session,
+        category_id=ticket.category_id,
+        region_id=ticket.region_id,
+        request_type=ticket.request_type.value,
+        now=now,
+    )
+    granted = granting.grant(
+        session,
+        ticket,
+        sla_class=sla_class,
+        # A bad review has limits of its own; for everything else the row's class decides where nothing else has.
+        usual_class=under.sla_class if ticket.kind is Kind.CONCERN else "",
+        department_id=department.id,
+        now=now,
+    )
     ticket.due_at = granted.due_at
     tickets.move(
         session,
@@ -436,6 +452,9 @@ def _send(
         due_at=granted.due_at,
         steps=granted.steps,
         terms=granted.terms,
+        catalogue_version_id=under.version_id,
+        catalogue_row_id=under.row_id,
+        sla_class=str(granted.terms.get("sla_class", "")),
     )
     session.add(row)
     session.flush()  # the event needs the id

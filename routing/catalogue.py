@@ -151,59 +151,105 @@ def proposal_for(
     Nothing when no edition is in force or no row fits. Rows that lead to a department that has been closed since are
     passed over, and the reason says so.
     """
+    matter = Matter(category=category_id, region=region_id, request_type=request_type, service_item=service_item)
+    return proposals_for(session, {0: matter}, now=now).get(0)
+
+
+def proposals_for(session: Session, matters: Mapping[int, Matter], *, now: datetime) -> dict[int, Proposal]:
+    """Return what the catalogue in force says of each of these matters, in as many questions as for one."""
+    version = version_in_force(session, now=now) if matters else None
+    if version is None:
+        return {}
+    fitting = {key: list(_index(session, version.id, one, now=now).fitting(one)) for key, one in matters.items()}
+    rows = [row for found in fitting.values() for row in found]
+    names = _Read(
+        version=version,
+        categories=pairs(
+            session, select(Category.id, Category.path).where(Category.id.in_({row.category for row in rows}))
+        ),
+        regions=pairs(session, select(Region.id, Region.path).where(Region.id.in_({row.region for row in rows}))),
+        owners=territory.owners(session)
+        if any(row.lead is None or TERRITORIAL in row.co_handlers for row in rows)
+        else {},
+        units={unit.id: unit for unit in session.scalars(select(Department))} if rows else {},
+    )
+    found = {}
+    for key, candidates in fitting.items():
+        proposal = _proposed(candidates, matters[key], names)
+        if proposal is not None:
+            found[key] = proposal
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """Under which edition, row and SLA class a dispatch is granted its limits."""
+
+    version_id: int | None = None
+    row_id: int | None = None
+    sla_class: str = ""
+
+
+def applied(
+    session: Session, *, category_id: int | None, region_id: int | None, request_type: str, now: datetime
+) -> Applied:
+    """Return what a dispatch keeps of the catalogue; asks next to nothing of the database."""
     version = version_in_force(session, now=now)
     if version is None:
-        return None
-    matter = Matter(category=category_id, region=region_id, request_type=request_type, service_item=service_item)
-    passed: list[str] = []
+        return Applied()
+    matter = Matter(category=category_id, region=region_id, request_type=request_type)
     for row in _index(session, version.id, matter, now=now).fitting(matter):
-        department = session.get(Department, row.lead) if row.lead else territory.owner_of(session, region_id)
-        if row.lead and (department is None or not department.active):
-            passed.append(department.short_name if department else str(row.lead))
+        unit = session.get(Department, row.lead) if row.lead else None
+        if unit is None or unit.active:
+            return Applied(version_id=version.id, row_id=row.id, sla_class=row.sla_class)
+    return Applied(version_id=version.id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    version: CatalogueVersion
+    categories: Mapping[int, str]
+    regions: Mapping[int, str]
+    owners: Mapping[int, int]
+    units: Mapping[int, Department]
+
+
+def _proposed(candidates: Iterable[Row], matter: Matter, read: _Read) -> Proposal | None:
+    owner = read.units.get(read.owners.get(matter.region or 0, 0))
+    passed: list[str] = []
+    for row in candidates:
+        unit = read.units.get(row.lead) if row.lead else owner
+        if row.lead and (unit is None or not unit.active):
+            passed.append(unit.short_name if unit else str(row.lead))
             continue
-        return _proposed(session, version, row, department, region_id=region_id, passed=passed)
+        return _told(row, unit, owner, read=read, passed=passed)
     return None
 
 
-def _proposed(
-    session: Session,
-    version: CatalogueVersion,
-    row: Row,
-    department: Department | None,
-    *,
-    region_id: int | None,
-    passed: Sequence[str],
+def _told(
+    row: Row, unit: Department | None, owner: Department | None, *, read: _Read, passed: Sequence[str]
 ) -> Proposal:
-    category = session.get(Category, row.category) if row.category else None
-    region = session.get(Region, row.region) if row.region else None
     scope = scope_words(
-        category.path if category else "", region.path if region else "", row.request_type, row.service_item
+        read.categories.get(row.category or 0, ""),
+        read.regions.get(row.region or 0, ""),
+        row.request_type,
+        row.service_item,
     )
-    reason = f"派单目录第 {version.number} 版：{scope}"
+    reason = f"派单目录第 {read.version.number} 版：{scope}"
     if row.lead is None:
-        reason += "，属地办理" if department else "，属地办理，所属区域尚未确定或没有兜底单位"
+        reason += "，属地办理" if unit else "，属地办理，所属区域尚未确定或没有兜底单位"
     if passed:
         reason += f"（更具体的条目指向已停用的{'、'.join(passed)}，已略过）"
-    wanted = [code for code in row.co_handlers if code != TERRITORIAL]
-    known = {
-        one.code: one.short_name
-        for one in session.scalars(select(Department).where(Department.code.in_(wanted), Department.active))
-    }
-    if TERRITORIAL in row.co_handlers:
-        owner = territory.owner_of(session, region_id)
-        if owner is not None:
-            known[owner.code] = owner.short_name
-            wanted = [owner.code if code == TERRITORIAL else code for code in row.co_handlers]
-    helping = tuple(
-        code for code in dict.fromkeys(wanted) if code in known and (department is None or code != department.code)
-    )
+    known = {one.code: one.short_name for one in read.units.values() if one.active}
+    wanted = [owner.code if code == TERRITORIAL and owner else code for code in row.co_handlers]
+    helping = tuple(code for code in dict.fromkeys(wanted) if code in known and (unit is None or code != unit.code))
     return Proposal(
-        version_id=version.id,
-        version_number=version.number,
+        version_id=read.version.id,
+        version_number=read.version.number,
         row_id=row.id,
-        lead_id=department.id if department else None,
-        lead=department.name if department else "",
-        lead_code=department.code if department else "",
+        lead_id=unit.id if unit else None,
+        lead=unit.name if unit else "",
+        lead_code=unit.code if unit else "",
         territorial=row.lead is None,
         co_handlers=helping,
         co_handler_names=tuple(known[code] for code in helping),

@@ -37,6 +37,7 @@ from routing.models import CalendarDay, Dispatch
 from routing.profiles import ClockName, Profile
 from routing.queries import calendar_overrides
 from routing.steps import limit_in_words
+from routing.territory import deadline_source
 
 #: Under this name an administrator chooses the deadline profile of the city.
 PROFILE_SETTING: Final = "deadline_profile"
@@ -67,19 +68,27 @@ class Spell:
 
 
 def grant(
-    session: Session, ticket: Ticket, *, sla_class: str = "", department_id: int | None = None, now: datetime
+    session: Session,
+    ticket: Ticket,
+    *,
+    sla_class: str = "",
+    usual_class: str = "",
+    department_id: int | None = None,
+    now: datetime,
 ) -> Grant:
     """Return the deadlines for a ticket that is sent out now (domain.md 2.4, 2.5, 2.6).
 
     A bad review has its own duty: verified within one workday and, as a complaint, handled within the limit of
     its class (domain.md 4.3). After a return the new department has the whole of its limits and the citizen's total
     runs on; sent again to the department that returned it, the return is refused and the first clock runs on.
+    `sla_class` holds against everything, `usual_class` (of the dispatch catalogue's row) where nothing else is said.
     """
     rules = _rules(session, now=now)
     profile = profiles.load(rules.profile)
     _keep(session, profile, now=now)
     spells = _spells(session, ticket) if ticket.dispatched_at is not None else []
-    terms = _terms(ticket, sla_class=sla_class or _class_of(session, spells))
+    terms = _terms(ticket, sla_class=sla_class or _class_of(session, spells) or usual_class)
+    terms["source"] = deadline_source(session, ticket.source_system, now=now) or terms["source"]
     here = Spell(dispatch_id=0, department_id=department_id or 0, sent_at=now, terms=terms)
     clocks = _clocks(session, [*spells, here], profile=profile, calendar=rules.calendar)
     return _granted(clocks, profile=profile, terms=terms)

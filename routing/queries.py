@@ -536,6 +536,7 @@ class WaitingTicket:
     content: str
     place: str
     category: str
+    category_id: int | None
     region_id: int | None
     region: str
     region_code: str
@@ -729,6 +730,7 @@ def _waiting_row(row: Any) -> WaitingTicket:  # noqa: ANN401 - the columns of th
         content=ticket.content,
         place=ticket.place,
         category=category or "",
+        category_id=ticket.category_id,
         region_id=ticket.region_id,
         region=region or "",
         region_code=region_code or "",

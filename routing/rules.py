@@ -43,7 +43,7 @@ class Decision:
         return bool(self.department)
 
 
-def decide(  # noqa: PLR0911 - one line per reason
+def decide(  # noqa: PLR0911, PLR0913 - one line per reason, one argument per thing known
     *,
     policy: AutomaticPolicy,
     category: str,
@@ -53,11 +53,16 @@ def decide(  # noqa: PLR0911 - one line per reason
     risks: Sequence[str],
     urgency: Urgency,
     territorial: str,
+    stated: str = "",
+    catalogue: str = "",
+    catalogue_name: str = "",
 ) -> Decision:
     """Decide on one suggestion (issue of the dispatcher's desk: the sure ones go, the unsure ones stand here).
 
     `lead` is the suggested department's code, `district` meaning "the government of the place"; `territorial` is
-    that place's department, or empty when the region is not known.
+    that place's department, or empty when the region is not known. `stated` is the category that a person chose, for
+    which the exclusions hold as for the model's. `catalogue` is the lead that the dispatch catalogue names: where the
+    model says another, nobody goes by himself (domain.md 10.9).
     """
     if not policy.on:
         return Decision(reason="自动派单已由管理员关闭。")
@@ -67,10 +72,13 @@ def decide(  # noqa: PLR0911 - one line per reason
         return Decision(reason="特急事项须人工派单。")
     if abstained or not lead:
         return Decision(reason="模型把握不足，未给出承办单位。")
-    if any(category.startswith(code) for code in policy.excluded):
+    if any(one.startswith(code) for code in policy.excluded for one in (category, stated) if one):
         return Decision(reason="该类别已设为人工派单。")
     if probability < policy.least:
         return Decision(reason=f"把握 {probability:.0%}，低于自动派单要求的 {policy.least:.0%}。")
-    if lead == "district":
-        return Decision(department=territorial) if territorial else Decision(reason="属地事项，所属区域尚不明确。")
-    return Decision(department=lead)
+    if lead == "district" and not territorial:
+        return Decision(reason="属地事项，所属区域尚不明确。")
+    chosen = territorial if lead == "district" else lead
+    if catalogue and catalogue != chosen:
+        return Decision(reason=f"模型建议与派单目录不一致，目录主办为{catalogue_name or catalogue}，须人工研判。")
+    return Decision(department=chosen)

@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from hotline.core.db import keyring_of
 from hotline.core.permissions import SYSTEM
-from hotline.tickets.models import Category, Ticket
+from hotline.tickets import actions as tickets
+from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.queries import setting
-from hotline.tickets.states import State
+from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind, Urgency
-from routing import actions
+from routing import actions, catalogue, territory
 from routing.models import Department, Suggestion
 from routing.queries import department_by_code
 from routing.rules import AutomaticPolicy, Decision, decide
@@ -27,6 +28,10 @@ if TYPE_CHECKING:  # the model and its libraries are loaded by the processes tha
     from classifier.suggest import Suggester, Suggestions
 
 AUTOMATIC_SETTING: Final = "automatic_dispatch"
+#: A mark on a ticket that says nothing about its risk.
+MODEL_DOWN: Final = "model_down"
+#: Streets are regions of this level.
+_STREET: Final = 3
 _MOST_CANDIDATES: Final = 3
 
 
@@ -48,6 +53,15 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
     ]
     lead = said.departments.lead[0] if said.departments.lead else None
     category = _category(session, said.category.best.label if said.category.best else "")
+    stated = session.get(Category, ticket.category_id) if ticket.category_id else None
+    _locate(session, ticket, body, address=known.get("address", ""), now=now)
+    proposal = catalogue.proposal_for(
+        session,
+        category_id=stated.id if stated else category.id if category else None,
+        region_id=ticket.region_id,
+        request_type=ticket.request_type.value,
+        now=now,
+    )
     policy = AutomaticPolicy.from_setting(setting(session, AUTOMATIC_SETTING))
     urgency = max_urgency(ticket.urgency, said.urgency.level)
     decision = decide(
@@ -56,9 +70,12 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         lead=lead.label if lead else "",
         probability=lead.probability if lead else 0.0,
         abstained=said.category.abstained and (lead is None or lead.probability < policy.least),
-        risks=[risk["name"] for risk in body["risks"]],
+        risks=[*(risk["name"] for risk in body["risks"]), *(str(flag) for flag in ticket.flags if flag != MODEL_DOWN)],
         urgency=urgency,
         territorial=_territorial(session, ticket.region_id),
+        stated=stated.code if stated else "",
+        catalogue=proposal.lead_code if proposal else "",
+        catalogue_name=proposal.lead if proposal else "",
     )
     department = department_by_code(session, decision.department) if decision.automatic else None
     if decision.automatic and (department is None or not department.active):
@@ -87,12 +104,35 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
             ticket_id=ticket.id,
             version=None,
             department_id=department.id,
-            reason=f"模型自动派单：{category.path if category else ''}，把握 {lead.probability:.0%}",
+            reason=_why(category, lead.probability, proposal),
             automatic=True,
             by=SYSTEM,
             now=now,
         )
     return suggestion
+
+
+def _why(category: Category | None, probability: float, proposal: catalogue.Proposal | None) -> str:
+    words = f"模型自动派单：{category.path if category else ''}，把握 {probability:.0%}"
+    return f"{words}；{proposal.reason}" if proposal else words
+
+
+def _locate(session: Session, ticket: Ticket, body: dict[str, Any], *, address: str, now: datetime) -> None:
+    """Give a ticket without a region the one that its words name for sure; keep the doubtful ones for a person."""
+    if ticket.region_id is not None:
+        return
+    shown = territory.locate(session, ticket.place, ticket.title, ticket.content, now=now)
+    # Where only the home address says it, the street is enough: the community would tell too much of a person.
+    located = shown if shown.sure or shown.doubtful else territory.locate(session, address, now=now)
+    if located.sure is not None:
+        open_words = shown.sure is not None
+        region = session.get_one(Region, located.sure.region_id)
+        while not open_words and region.level > _STREET and region.parent_id is not None:
+            region = session.get_one(Region, region.parent_id)
+        ticket.region_id = region.id
+        words = f"按文中地名“{located.sure.words}”" if open_words else "按联系地址"
+        tickets.move(session, ticket, Act.SUGGEST, by=SYSTEM, now=now, note=f"{words}确定所属区域：{region.path}")
+    body["regions"] = [{"id": one.region_id, "path": one.path, "words": one.words} for one in shown.doubtful]
 
 
 def live(suggester: Suggester, *, title: str, content: str, now: datetime) -> dict[str, Any]:

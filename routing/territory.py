@@ -65,6 +65,11 @@ class Located:
     doubtful: tuple[Candidate, ...] = ()
 
     @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Everything that can be taken: the sure one, or those to choose from."""
+        return (self.sure,) if self.sure else self.doubtful
+
+    @property
     def reason(self) -> str:
         """Why a person must choose, in words; empty when there is nothing to ask."""
         if self.sure or not self.doubtful:
@@ -408,17 +413,17 @@ def _map(session: Session, *, now: datetime) -> _Map:
 
 def _read_map(session: Session, *, now: datetime) -> _Map:
     regions = session.scalars(select(Region)).all()
-    lies_in: dict[int, list[int]] = {}
-    for place_id, region_id in session.execute(select(PlaceRegion.place_id, PlaceRegion.region_id)):
-        lies_in.setdefault(place_id, []).append(region_id)
     # One key for each spelling: it stands for every region and place that is called so.
     spelled: dict[str, set[int]] = {}
     for row in regions:
         for name in (row.name, *row.aliases, *short_names(row.name)):
             spelled.setdefault(str(name), set()).add(row.id)
-    for place in session.scalars(select(Place)):
-        for name in (place.name, *place.aliases):
-            spelled.setdefault(str(name), set()).update(lies_in.get(place.id, ()))
+    of_places = session.execute(
+        select(Place.name, Place.aliases, PlaceRegion.region_id).join(PlaceRegion, PlaceRegion.place_id == Place.id)
+    )
+    for called, aliases, region_id in of_places:
+        for name in (called, *aliases):
+            spelled.setdefault(str(name), set()).add(region_id)
     names = {name: tuple(sorted(ids)) for name, ids in spelled.items() if ids}
     return _Map(
         read_at=now,

@@ -286,12 +286,6 @@ def callers_on(session: Session, phone: str, *, limit: int = 20) -> Sequence[Cal
     return list(found.values())
 
 
-def leads_of(session: Session, codes: Iterable[str]) -> dict[str, str]:
-    """Return, for each of these category codes, the code of its usual lead department."""
-    rows = session.execute(select(Category.code, Category.lead).where(Category.code.in_(list(codes))))
-    return {code: lead for code, lead in rows}  # noqa: C416 - dict() does not see that a row is a pair
-
-
 #: How far back the journal is read when one asks how often a person did something lately: lines, not hours, so that
 #: the question costs the same in every city. At twelve lines a second it still covers more than an hour.
 
@@ -367,6 +361,24 @@ def known_source_keys(session: Session, source_system: str, keys: Iterable[str])
         select(Ticket.source_key).where(Ticket.source_system == source_system, Ticket.source_key.in_(list(keys)))
     )
     return {key for key in rows if key is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A category that a suggestion names."""
+
+    id: int
+    lead: str
+
+
+def categories_named(session: Session, codes: Iterable[str]) -> dict[str, Named]:
+    """Return, for each of these codes that is in use, the category's id and the code of its usual lead."""
+    rows = session.execute(
+        select(Category.code, Category.id, Category.lead).where(
+            Category.code.in_(list(codes)), Category.valid_to.is_(None)
+        )
+    )
+    return {code: Named(id=row_id, lead=lead) for code, row_id, lead in rows}
 
 
 def category(session: Session, code: str) -> Category:

@@ -26,10 +26,10 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
-from hotline.web import forms, present
+from hotline.web import forms, hints, present, proposals
 from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
-from routing import adjusting
+from routing import adjusting, catalogue
 from routing import queries as routing_queries
 from routing.models import Solved
 from routing.queries import ListFilter, TicketRow
@@ -255,6 +255,38 @@ def dispatch(number: str) -> ResponseReturnValue:
             now=now(),
         )
     return {"number": number, "department": given.department, "due_at": present.iso(sent.due_at)}, 201
+
+
+@bp.get("/tickets/<number>/proposal")
+@page(Permission.TICKET_DISPATCH)
+def proposal(number: str) -> ResponseReturnValue:
+    """Say where a ticket should go and why: the catalogue's row, and every department that something speaks for."""
+    with db().read() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        suggestion = routing_queries.suggestion_of(session, ticket.id)
+        departments = routing_queries.departments(session)
+        categories = ticket_queries.categories(session)
+        region = next((one for one in ticket_queries.regions(session) if one.id == ticket.region_id), None)
+        said = suggestion.body if suggestion else {}
+        asked = proposals.Asked(
+            category_id=ticket.category_id,
+            region_id=ticket.region_id,
+            request_type=ticket.request_type.value,
+            said=said,
+        )
+        matter = proposals.matter(asked, proposals.leading(categories))
+        found = catalogue.proposals_for(session, {0: matter}, now=now()).get(0)
+    offers = proposals.merged(
+        found,
+        hints.departments(
+            said,
+            known={node.code: node for node in departments},
+            leads=hints.leads_in(categories),
+            region_code=region.code if region else "",
+        ),
+        guessed="" if ticket.category_id else proposals.first_category(said),
+    )
+    return {"number": number, **proposals.as_json(found, offers, codes={one.id: one.code for one in departments})}
 
 
 @bp.post("/tickets/<number>/sign")

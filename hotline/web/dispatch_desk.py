@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -17,16 +17,18 @@ from hotline.core.permissions import Permission
 from hotline.core.text import clean, clean_line
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
-from hotline.tickets.queries import Earlier, TimelineEntry
+from hotline.tickets.queries import Named
 from hotline.tickets.refusals import REFUSALS, Refusal
-from hotline.tickets.states import Act, State, acts_from
+from hotline.tickets.states import State, acts_from
 from hotline.tickets.vocabulary import Kind, RequestType, Urgency
-from hotline.web import forms, hints, labels, present
+from hotline.web import dispatch_parts, forms, hints, labels, present, proposals
 from hotline.web.gate import actor, db, now, page
 from hotline.web.intake_desk import TRANSFERS
 from routing import actions as routing
+from routing import catalogue, territory
 from routing import queries as routing_queries
-from routing.queries import DepartmentNode, DispatchView, WaitingTicket
+from routing.catalogue import Proposal
+from routing.queries import DepartmentNode, WaitingTicket
 
 bp = Blueprint("dispatch", __name__)
 
@@ -50,8 +52,6 @@ LABELS: Final[Mapping[str, str]] = {
 }
 _MOST_REASON: Final = 500
 _PRECEDENTS_WITHIN: Final = timedelta(days=365)
-#: A precedent need not be the same matter, only one of its kind.
-_LEAST_PRECEDENT: Final = 0.35
 _CHOSEN: Final = re.compile(r"(\d{1,18}):(\d{1,9})")
 
 
@@ -135,33 +135,6 @@ class AutomaticPage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Precedent:
-    """A similar ticket and where it went."""
-
-    number: str
-    href: str
-    title: str
-    state: str
-    tone: str
-    department: str
-    chance: str
-    age: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Return:
-    """One send-back: who, when, why, on what basis, and whom the unit suggests."""
-
-    department: str
-    by: str
-    at: str
-    reason: str
-    words: str
-    basis: str
-    suggested: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Typed:
     """What stands in the forms of a ticket's page."""
 
@@ -200,9 +173,12 @@ class TicketPage:
     why: str
     offers: Sequence[hints.DepartmentHint]
     categories_said: Sequence[tuple[int, str, str]]
+    #: Regions that the text may speak of, and why a person must choose between them.
+    regions_said: Sequence[tuple[int, str, str]]
+    region_doubt: str
     assist: Sequence[str]
-    precedents: Sequence[Precedent]
-    returns: Sequence[Return]
+    precedents: Sequence[dispatch_parts.Precedent]
+    returns: Sequence[dispatch_parts.Return]
     categories: Sequence[tuple[int, str]]
     regions: Sequence[tuple[int, str]]
     departments: Sequence[tuple[int, str]]
@@ -242,7 +218,8 @@ def queue() -> ResponseReturnValue:
             reading, actor(), urgency=urgency, cursor=forms.asked("after"), limit=ROWS
         )
         departments = routing_queries.departments(reading)
-        leads = ticket_queries.leads_of(reading, _codes(found.rows))
+        named = ticket_queries.categories_named(reading, _codes(found.rows))
+        proposed = _proposed(reading, found.rows, named)
         total = ticket_queries.counters(reading, ["tickets.state.registered"])["tickets.state.registered"]
     narrowed = urgency.value if urgency else None
 
@@ -252,7 +229,7 @@ def queue() -> ResponseReturnValue:
     return render_template(
         "dispatch/queue.html",
         page=QueuePage(
-            rows=[_row(row, departments, leads) for row in found.rows],
+            rows=[_row(row, departments, named, proposed) for row in found.rows],
             departments=[(node.id, node.name) for node in departments],
             urgencies=labels.options(Urgency),
             urgency=urgency.value if urgency else "",
@@ -527,11 +504,18 @@ def _category_that_goes_with(writing: Any, ticket: Any, department_id: int) -> i
     if suggestion is None:
         return None
     codes = [str(one["code"]) for one in suggestion.body.get("category", ())]
-    offers = hints.departments(
-        suggestion.body,
-        known={node.code: node for node in routing_queries.departments(writing)},
-        leads=ticket_queries.leads_of(writing, codes),
-        region_code="",
+    waiting = routing_queries.waiting_tickets(writing, actor(), [ticket.id]).get(ticket.id)
+    named = ticket_queries.categories_named(writing, codes)
+    proposed = _proposed(writing, [waiting] if waiting else [], named)
+    offers = proposals.merged(
+        proposed.get(ticket.id),
+        hints.departments(
+            suggestion.body,
+            known={node.code: node for node in routing_queries.departments(writing)},
+            leads={code: one.lead for code, one in named.items()},
+            region_code="",
+        ),
+        guessed=proposals.first_category(suggestion.body),
     )
     offer = next((one for one in offers if one.department_id == department_id and one.category), None)
     category = ticket_queries.category_by_code(writing, offer.category) if offer else None
@@ -601,7 +585,31 @@ def _codes(rows: Sequence[WaitingTicket]) -> list[str]:
     )
 
 
-def _row(row: WaitingTicket, departments: Sequence[DepartmentNode], leads: Mapping[str, str]) -> QueueRow:
+def _proposed(
+    reading: Any,  # noqa: ANN401 - the house's session; pages know no SQL
+    rows: Sequence[WaitingTicket],
+    named: Mapping[str, Named],
+) -> dict[int, Proposal]:
+    """Return what the catalogue says of each of these tickets, by id."""
+    ids = {code: one.id for code, one in named.items()}
+    return catalogue.proposals_for(reading, {row.id: proposals.matter(_asked(row), ids) for row in rows}, now=now())
+
+
+def _asked(row: WaitingTicket) -> proposals.Asked:
+    return proposals.Asked(
+        category_id=row.category_id,
+        region_id=row.region_id,
+        request_type=row.request_type.value,
+        said=row.suggestion.body if row.suggestion else {},
+    )
+
+
+def _row(
+    row: WaitingTicket,
+    departments: Sequence[DepartmentNode],
+    named: Mapping[str, Named],
+    proposed: Mapping[int, Proposal],
+) -> QueueRow:
     said: Mapping[str, Any] = row.suggestion.body if row.suggestion else {}
     label = labels.label(row.urgency)
     return QueueRow(
@@ -620,8 +628,15 @@ def _row(row: WaitingTicket, departments: Sequence[DepartmentNode], leads: Mappi
         tone="danger" if row.urgency is Urgency.VERY_URGENT else None,
         tags=_tags(row),
         reason=_why(row),
-        offers=hints.departments(
-            said, known={node.code: node for node in departments}, leads=leads, region_code=row.region_code
+        offers=proposals.merged(
+            proposed.get(row.id),
+            hints.departments(
+                said,
+                known={node.code: node for node in departments},
+                leads={code: one.lead for code, one in named.items()},
+                region_code=row.region_code,
+            ),
+            guessed="" if row.category_id else proposals.first_category(said),
         ),
         age=f"{present.span_words((now() - row.registered_at).total_seconds())}前",
         iso=present.iso(row.registered_at),
@@ -639,6 +654,8 @@ def _tags(row: WaitingTicket) -> list[tuple[str, str]]:
         tags.append((f"催办 {row.repeats} 次", "warning"))
     if row.confidential:
         tags.append(("保密", "neutral"))
+    if row.region_id is None and said.get("regions"):
+        tags.append(("区域待核实", "warning"))
     return tags
 
 
@@ -662,14 +679,15 @@ def _row_again(number: str, error: Conflict | WrongState | Invalid) -> ResponseR
         ticket = routing_queries.ticket_for(reading, actor(), number)
         waiting = routing_queries.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
         departments = routing_queries.departments(reading)
-        leads = ticket_queries.leads_of(reading, _codes([waiting] if waiting else []))
+        named = ticket_queries.categories_named(reading, _codes([waiting] if waiting else []))
+        proposed = _proposed(reading, [waiting] if waiting else [], named)
         holder = routing_queries.went_to(reading, [ticket.id]).get(ticket.id, "")
     if waiting is None:
         done = _gone(number, ticket, error, holder)
         return render_template("dispatch/row.html", row=None, done=done), 409
     if isinstance(error, StaleTicket):
         words = f"{_by(error)}刚刚修改了这张工单，请看过后再派。"
-    row = replace(_row(waiting, departments, leads), note=words)
+    row = replace(_row(waiting, departments, named, proposed), note=words)
     return render_template("dispatch/row.html", row=row, done=None), 422 if isinstance(error, Invalid) else 409
 
 
@@ -699,12 +717,13 @@ def _bulk_stopped(wanted: Mapping[int, int], *, seen: int, reason: str, errors: 
     with db().read() as reading:
         waiting = routing_queries.waiting_tickets(reading, actor(), wanted)
         departments = routing_queries.departments(reading)
-        leads = ticket_queries.leads_of(reading, _codes(list(waiting.values())))
+        named = ticket_queries.categories_named(reading, _codes(list(waiting.values())))
+        proposed = _proposed(reading, list(waiting.values()), named)
         missing = [ticket_id for ticket_id in wanted if ticket_id not in waiting]
         gone = routing_queries.tickets_by_id(reading, actor(), missing)
         holders = routing_queries.went_to(reading, missing)
     chosen = next((node for node in departments if str(node.id) == forms.text("department_id").strip()), None)
-    rows = [_row(row, departments, leads) for row in waiting.values()]
+    rows = [_row(row, departments, named, proposed) for row in waiting.values()]
     return render_template(
         "dispatch/bulk.html",
         page=BulkPage(
@@ -737,7 +756,20 @@ def _ticket(
         )
         texts = ticket_queries.texts_of(reading, [one.id for one in near])
         holders = routing_queries.went_to(reading, [one.id for one in near])
-    said: Mapping[str, Any] = suggestion.body if suggestion else {}
+        said: Mapping[str, Any] = suggestion.body if suggestion else {}
+        asked = proposals.Asked(
+            category_id=ticket.category_id,
+            region_id=ticket.region_id,
+            request_type=ticket.request_type.value,
+            said=said,
+        )
+        proposed = catalogue.proposals_for(
+            reading, {0: proposals.matter(asked, {node.code: node.id for node in categories})}, now=now()
+        ).get(0)
+        located = territory.Located()
+        if ticket.region_id is None and ticket.state is State.REGISTERED:
+            located = territory.locate(reading, ticket.place, ticket.title, ticket.content, now=now())
+    similar = dispatch_parts.precedents_of(ticket, near, texts, holders)
     region = next((one for one in regions if one.id == ticket.region_id), None)
     category = next((one for one in categories if one.id == ticket.category_id), None)
     urgency = labels.label(ticket.urgency)
@@ -776,20 +808,27 @@ def _ticket(
             urgency=urgency.words,
             urgency_tone=urgency.tone,
             why=_why(waiting) if waiting else "",
-            offers=hints.departments(
-                said,
-                known={node.code: node for node in departments},
-                leads=hints.leads_in(categories),
-                region_code=region.code if region else "",
+            offers=proposals.merged(
+                proposed,
+                hints.departments(
+                    said,
+                    known={node.code: node for node in departments},
+                    leads=hints.leads_in(categories),
+                    region_code=region.code if region else "",
+                ),
+                dispatch_parts.holding(similar, departments),
+                guessed="" if ticket.category_id else proposals.first_category(said),
             ),
+            regions_said=[(one.region_id, one.path, f"文中提到“{one.words}”") for one in located.candidates],
+            region_doubt=located.reason,
             categories_said=[
                 (by_code[one["code"]].id, by_code[one["code"]].path, hints.chance(one["p"]))
                 for one in hints.likely(said.get("category", ()))
                 if one["code"] in by_code
             ],
             assist=_assisting(said, departments),
-            precedents=_precedents(ticket, near, texts, holders),
-            returns=_returns(entries, dispatches),
+            precedents=similar,
+            returns=dispatch_parts.returns_of(entries, dispatches),
             categories=[(node.id, node.path) for node in categories if node.is_leaf or node.id == ticket.category_id],
             regions=[(node.id, node.path) for node in regions],
             departments=[(node.id, node.name) for node in departments],
@@ -809,56 +848,3 @@ def _ticket(
 def _assisting(said: Mapping[str, Any], departments: Sequence[DepartmentNode]) -> list[str]:
     known = {node.code: node.short_name for node in departments}
     return [known[one["code"]] for one in hints.likely(said.get("assist", ())) if one["code"] in known]
-
-
-def _precedents(
-    ticket: Any,  # noqa: ANN401 - a ticket of the core
-    near: Sequence[Earlier],
-    texts: Mapping[int, tuple[str, str]],
-    holders: Mapping[int, str],
-) -> list[Precedent]:
-    """Return the similar tickets that went somewhere, closed or still out, likeliest first."""
-    found = hints.alike(
-        (ticket.title, ticket.content),
-        [one for one in near if one.id in holders],
-        texts,
-        now=now(),
-        but=ticket.id,
-        least=_LEAST_PRECEDENT,
-        most=5,
-    )
-    return [
-        Precedent(
-            number=one.ticket.number,
-            href=url_for("tickets.show", number=one.ticket.number),
-            title=one.ticket.title,
-            state=labels.words(one.ticket.outcome or one.ticket.state),
-            tone=labels.label(one.ticket.outcome or one.ticket.state).tone,
-            department=holders[one.ticket.id],
-            chance=f"相似 {hints.percent(one.probability)}",
-            age=_age(one.ticket.registered_at),
-        )
-        for one in found
-    ]
-
-
-def _age(at: datetime) -> str:
-    return f"{present.span_words((now() - at).total_seconds())}前"
-
-
-def _returns(entries: Sequence[TimelineEntry], dispatches: Sequence[DispatchView]) -> list[Return]:
-    """Return every send-back with the unit that made it; the n-th one ended the n-th dispatch that was sent back."""
-    sent_back = [one for one in dispatches if one.ending == "sent_back"]
-    acts = [entry for entry in entries if entry.act is Act.SEND_BACK]
-    return [
-        Return(
-            department=one.department,
-            by=entry.by_name,
-            at=present.short(entry.at, now=now()),
-            reason=str(entry.details.get("reason_words", "")),
-            words=entry.note,
-            basis=str(entry.details.get("basis", "")),
-            suggested=str(entry.details.get("suggested", "")),
-        )
-        for entry, one in zip(acts, sent_back, strict=False)
-    ]

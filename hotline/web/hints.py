@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from classifier.gazetteer import Gazetteer, Place
-from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
+from hotline.tickets.queries import CategoryNode, Earlier
 from routing.models import DepartmentKind
 from routing.queries import DepartmentNode
 
@@ -44,6 +42,8 @@ class DepartmentHint:
     reason: str
     #: Code of the likeliest category that speaks for it; empty when none of the likely ones is its own.
     category: str = ""
+    #: Every reason that speaks for it, a line each: the catalogue's row, the model, earlier tickets.
+    because: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,18 +157,6 @@ def leads_in(categories: Iterable[CategoryNode]) -> dict[str, str]:
     return {node.code: node.lead for node in categories}
 
 
-def region_in(regions: Sequence[RegionNode], *texts: str) -> RegionNode | None:
-    """Return the smallest region that a text names, if no other region of that level is named too."""
-    by_code = {region.code: region for region in regions}
-    gazetteer = _gazetteer(tuple((region.code, region.name, region.parent_id, region.id) for region in regions))
-    named = {place.code for text in texts for place in gazetteer.find(text) if not place.doubtful}
-    if not named:
-        return None
-    deepest = max(by_code[code].level for code in named)
-    smallest = [by_code[code] for code in named if by_code[code].level == deepest]
-    return smallest[0] if len(smallest) == 1 else None
-
-
 def alike(
     text: tuple[str, str],
     found: Iterable[Earlier],
@@ -231,23 +219,3 @@ def _territorial(departments_known: Iterable[DepartmentNode], region_code: str) 
         ),
         None,
     )
-
-
-@functools.lru_cache(maxsize=4)
-def _gazetteer(rows: tuple[tuple[str, str, int | None, int], ...]) -> Gazetteer:
-    codes = {region_id: code for code, _, _, region_id in rows}
-    return Gazetteer(
-        tuple(
-            Place(code=code, name=name, parent=codes.get(parent or 0, ""), aliases=_short(name))
-            for code, name, parent, _ in rows
-        )
-    )
-
-
-def _short(name: str) -> tuple[str, ...]:
-    """Return how people say a region: 文昌街道 is 文昌街, 书院街社区 is also 书院街; two characters are too few."""
-    for ending in ("街道办事处", "街道", "社区", "村委会"):
-        stem = name.removesuffix(ending)
-        if stem != name and len(stem) > 2:  # noqa: PLR2004 - see above
-            return (stem,)
-    return ()

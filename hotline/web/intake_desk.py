@@ -29,7 +29,7 @@ from hotline.web import forms, hints, labels, present
 from hotline.web.gate import actor, db, now, page, tools
 from routing import actions as routing
 from routing import queries as routing_queries
-from routing import suggesting
+from routing import suggesting, territory
 from routing.queries import DepartmentNode
 
 bp = Blueprint("intake", __name__)
@@ -386,13 +386,14 @@ def suggest() -> ResponseReturnValue:
     with db().read() as reading:
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
+        located = territory.locate(reading, _plain(forms.text("place")), title, content, now=now())
         departments = routing_queries.departments(reading)
         near = ticket_queries.similar(reading, f"{title}\n{content}", since=since, limit=8)
         texts = ticket_queries.texts_of(reading, [ticket.id for ticket in near])
         holders = routing_queries.went_to(reading, [ticket.id for ticket in near])
     chosen = forms.text("region_id").strip()
     region = next((one for one in regions if str(one.id) == chosen), None)
-    named = hints.region_in(regions, forms.text("place"), title, content)
+    named = next((one for one in regions if located.sure and one.id == located.sure.region_id), None)
     part = SuggestPart(
         status="ready",
         offers=_numbered(
@@ -401,7 +402,7 @@ def suggest() -> ResponseReturnValue:
                 categories=categories,
                 departments=departments,
                 region=region or named,
-                named=named if region is None else None,
+                located=located if region is None else territory.Located(),
                 places=[place.text for place in said.places if not place.doubtful and place.kind not in _REGION_KINDS],
             )
         ),
@@ -430,7 +431,7 @@ def _hints(
     categories: Sequence[CategoryNode],
     departments: Sequence[DepartmentNode],
     region: RegionNode | None,
-    named: RegionNode | None,
+    located: territory.Located,
     places: Sequence[str],
 ) -> list[Hint]:
     """Return what can be taken into the form, in the order of its keys; at most nine."""
@@ -481,8 +482,20 @@ def _hints(
                 reason=f"文中有“{words}”" if words else "该类别通常如此",
             )
         )
-    if named is not None:
-        found.append(Hint(field="所属区域", words=named.path, take=f"region_id={named.id}", reason="文中提到"))
+    found += [
+        Hint(field="所属区域", words=one.path, take=f"region_id={one.region_id}", reason=f"文中提到“{one.words}”")
+        for one in ([located.sure] if located.sure else [])
+    ]
+    # Asked, not guessed: each candidate can be taken after the caller was asked.
+    found += [
+        Hint(
+            field="所属区域",
+            words=one.path,
+            take=f"region_id={one.region_id}",
+            reason=f"“{one.words}”不止一处，请向来电人核实",
+        )
+        for one in located.doubtful
+    ]
     if places:
         found.append(Hint(field="事发地点", words=places[0], take=urlencode({"place": places[0]}), reason="文中提到"))
     return found

@@ -45,6 +45,9 @@ def test_a_sure_suggestion_goes_out_by_itself() -> None:
         ({"policy": AutomaticPolicy(excluded=("CJ-01",))}, "人工派单"),
         ({"probability": 0.89}, "89%"),
         ({"lead": "district"}, "区域"),
+        ({"policy": AutomaticPolicy(excluded=("WJ",)), "stated": "WJ-0101"}, "人工派单"),
+        ({"catalogue": "urban_management", "catalogue_name": "市城管局"}, "目录主办为市城管局"),
+        ({"lead": "district", "territorial": "district_beiyuan", "catalogue": "housing"}, "不一致"),
     ],
 )
 def test_every_reason_for_a_person_is_told(change: dict[str, Any], words: str) -> None:
@@ -55,6 +58,12 @@ def test_every_reason_for_a_person_is_told(change: dict[str, Any], words: str) -
 
 def test_a_matter_of_the_place_goes_to_the_government_of_the_place() -> None:
     assert decide(**{**SURE, "lead": "district", "territorial": "district_beiyuan"}).department == "district_beiyuan"
+
+
+def test_a_suggestion_that_the_catalogue_confirms_goes_out() -> None:
+    assert decide(**{**SURE, "catalogue": "housing"}).department == "housing"
+    placed = {**SURE, "lead": "district", "territorial": "district_beiyuan", "catalogue": "district_beiyuan"}
+    assert decide(**placed).department == "district_beiyuan"
 
 
 def test_what_an_administrator_left_out_has_its_default() -> None:

@@ -1,0 +1,105 @@
+"""What stands beside a decision at the dispatcher's desk: similar tickets and where they went, earlier send-backs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from flask import url_for
+
+from hotline.tickets.queries import Earlier, TimelineEntry
+from hotline.tickets.states import Act
+from hotline.web import hints, labels, present
+from hotline.web.gate import now
+from routing.queries import DepartmentNode, DispatchView
+
+#: A precedent need not be the same matter, only one of its kind.
+_LEAST_PRECEDENT: Final = 0.35
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precedent:
+    """A similar ticket and where it went."""
+
+    number: str
+    href: str
+    title: str
+    state: str
+    tone: str
+    department: str
+    chance: str
+    age: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Return:
+    """One send-back: who, when, why, on what basis, and whom the unit suggests."""
+
+    department: str
+    by: str
+    at: str
+    reason: str
+    words: str
+    basis: str
+    suggested: str
+
+
+def precedents_of(
+    ticket: Any,  # noqa: ANN401 - a ticket of the core
+    near: Sequence[Earlier],
+    texts: Mapping[int, tuple[str, str]],
+    holders: Mapping[int, str],
+) -> list[Precedent]:
+    """Return the similar tickets that went somewhere, closed or still out, likeliest first."""
+    found = hints.alike(
+        (ticket.title, ticket.content),
+        [one for one in near if one.id in holders],
+        texts,
+        now=now(),
+        but=ticket.id,
+        least=_LEAST_PRECEDENT,
+        most=5,
+    )
+    return [
+        Precedent(
+            number=one.ticket.number,
+            href=url_for("tickets.show", number=one.ticket.number),
+            title=one.ticket.title,
+            state=labels.words(one.ticket.outcome or one.ticket.state),
+            tone=labels.label(one.ticket.outcome or one.ticket.state).tone,
+            department=holders[one.ticket.id],
+            chance=f"相似 {hints.percent(one.probability)}",
+            age=_age(one.ticket.registered_at),
+        )
+        for one in found
+    ]
+
+
+def holding(similar: Sequence[Precedent], departments: Sequence[DepartmentNode]) -> list[tuple[int, str]]:
+    """Return id and name of the department that held each of these tickets."""
+    ids = {node.name: node.id for node in departments}
+    return [(ids[one.department], one.department) for one in similar if one.department in ids]
+
+
+def _age(at: datetime) -> str:
+    return f"{present.span_words((now() - at).total_seconds())}前"
+
+
+def returns_of(entries: Sequence[TimelineEntry], dispatches: Sequence[DispatchView]) -> list[Return]:
+    """Return every send-back with the unit that made it; the n-th one ended the n-th dispatch that was sent back."""
+    sent_back = [one for one in dispatches if one.ending == "sent_back"]
+    acts = [entry for entry in entries if entry.act is Act.SEND_BACK]
+    return [
+        Return(
+            department=one.department,
+            by=entry.by_name,
+            at=present.short(entry.at, now=now()),
+            reason=str(entry.details.get("reason_words", "")),
+            words=entry.note,
+            basis=str(entry.details.get("basis", "")),
+            suggested=str(entry.details.get("suggested", "")),
+        )
+        for entry, one in zip(acts, sent_back, strict=False)
+    ]
