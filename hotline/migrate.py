@@ -23,6 +23,7 @@ import routing.catalogue_models
 import routing.labels_models
 import routing.learning_models
 import routing.models
+import routing.part_models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
 
@@ -35,6 +36,7 @@ MODELS: Final = (
     hotline.tickets.models,
     hotline.intake.models,
     routing.models,
+    routing.part_models,
     routing.labels_models,
     routing.catalogue_models,
     routing.adjustment_models,

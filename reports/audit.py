@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from hotline.core.outbox import MOST_TRIES
-from hotline.tickets.states import MOVES, Act, State
+from hotline.tickets.states import HANDLING, MOVES, Act, State
 
 #: What is handed over and not yet delivered counts as waiting for this long.
 DELIVERY_MAY_TAKE: Final = timedelta(minutes=10)
@@ -121,7 +121,7 @@ _RULES: Final = (
         SELECT t.number FROM callbacks c JOIN tickets t ON t.id = c.ticket_id
         WHERE c.done_by IS NOT NULL AND EXISTS (
             SELECT 1 FROM journal j WHERE j.ticket_id = c.ticket_id AND j.by_id = c.done_by
-            AND j.act IN ('sign', 'send_back', 'answer', 'contact', 'rectify', 'dispatch', 'answer_directly')
+            AND j.act = ANY (:handling)
         ) ORDER BY c.id
         """,
     ),
@@ -207,6 +207,32 @@ _RULES: Final = (
         """,
     ),
     _Rule(
+        name="parts_end_with_their_dispatch",
+        words="主办单位已反馈或已离手的工单不应有未完成的协办任务",
+        sql="""
+        SELECT t.number FROM subtasks s JOIN dispatches d ON d.id = s.dispatch_id JOIN tickets t ON t.id = s.ticket_id
+        WHERE s.ended_at IS NULL AND (d.answered_at IS NOT NULL OR d.ended_at IS NOT NULL) ORDER BY s.id
+        """,
+    ),
+    _Rule(
+        name="parts_lie_inside_the_leads_time",
+        words="协办任务的时限应在主办时限之内",
+        sql="""
+        SELECT t.number FROM subtasks s JOIN dispatches d ON d.id = s.dispatch_id JOIN tickets t ON t.id = s.ticket_id
+        WHERE s.ended_at IS NULL AND s.due_at > d.due_at AND d.due_at > s.given_at ORDER BY s.id
+        """,
+    ),
+    _Rule(
+        name="nobody_is_left_out_without_a_reason",
+        words="未等待协办单位即反馈的，应有说明",
+        sql="""
+        SELECT t.number FROM subtasks s JOIN tickets t ON t.id = s.ticket_id
+        WHERE s.ending = 'left_out' AND NOT EXISTS (
+            SELECT 1 FROM answers a WHERE a.dispatch_id = s.dispatch_id AND a.left_out_why <> ''
+        ) ORDER BY s.id
+        """,
+    ),
+    _Rule(
         name="every_ticket_can_be_found",
         words="每张工单都应有检索词",
         sql="""
@@ -243,6 +269,7 @@ def audit(session: Session, *, now: datetime) -> Sequence[Finding]:
     session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     given = {
         "moves": legal_moves(),
+        "handling": sorted(act.value for act in HANDLING),
         "most_tries": MOST_TRIES,
         "delivered_by": now - DELIVERY_MAY_TAKE,
     }

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from callbacks.models import ReviewVerdict
 from hotline.tickets.states import Outcome
+from routing.part_models import PartEnding
 
 JUSTIFIED = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
 
@@ -167,3 +168,38 @@ def rework_rate(facts: Iterable[ClosingFact]) -> Rate:
 def closed_today(facts: Iterable[ClosingFact]) -> int:
     """今日办结: tickets closed since midnight, in whatever way (全口径, domain.md 5.1 办结率)."""
     return sum(fact.tickets for fact in facts if fact.today)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFact:
+    """One part of a ticket in the hands of a co-handler or of a department below the lead."""
+
+    department: str
+    due_at: datetime
+    answered_at: datetime | None
+    ending: PartEnding | None
+
+
+def parts_on_time(facts: Iterable[PartFact], *, now: datetime) -> dict[str, Rate]:
+    """协办按时反馈率, by department: parts answered within their own limit / parts due.
+
+    Due is what was answered, what the lead did not wait for, and what is open past its limit; so each department is
+    measured on its own part and the lead on the whole. Left out: taken back by the lead, ended with the ticket's
+    going elsewhere, and open within the limit.
+    """
+    good: Counter[str] = Counter()
+    due: Counter[str] = Counter()
+    left_out: dict[str, Counter[str]] = {}
+    for fact in facts:
+        excluded = left_out.setdefault(fact.department, Counter())
+        if fact.ending in {PartEnding.WITHDRAWN, PartEnding.LAPSED}:
+            excluded[str(fact.ending)] += 1
+        elif fact.ending is None and now <= fact.due_at:
+            excluded["not_due"] += 1
+        else:
+            due[fact.department] += 1
+            good[fact.department] += fact.answered_at is not None and fact.answered_at <= fact.due_at
+    return {
+        name: Rate(numerator=good[name], denominator=due[name], excluded=dict(excluded))
+        for name, excluded in left_out.items()
+    }

@@ -18,8 +18,9 @@ from hotline.core.clock import end_of_day, local_day
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Kind
-from reports.indicators import WATCH_REPEATS, WATCH_RETURNS, WATCH_REWORK, ClosingFact, Reach, ReviewFact
-from routing.models import Dispatch, Ending
+from reports.indicators import WATCH_REPEATS, WATCH_RETURNS, WATCH_REWORK, ClosingFact, PartFact, Reach, ReviewFact
+from routing.models import Department, Dispatch, Ending
+from routing.part_models import Subtask
 
 #: A callback belongs into the three days after its planned time (domain.md 3.3: three attempts within three days).
 CALL_WITHIN: Final = timedelta(days=3)
@@ -180,3 +181,17 @@ def _watched() -> ColumnElement[bool]:
             and_(Ticket.version >= _LEAST_VERSION, returned >= WATCH_RETURNS),
         ),
     )
+
+
+def part_facts(session: Session, *, since: datetime) -> Sequence[PartFact]:
+    """Return the facts of every part that was given since then, by department."""
+    rows = session.execute(
+        select(Department.name, Subtask.due_at, Subtask.answered_at, Subtask.ending)
+        .join(Department, Department.id == Subtask.department_id)
+        .where(Subtask.given_at >= since)
+        .order_by(Department.code, Subtask.id)
+    )
+    return [
+        PartFact(department=name, due_at=due_at, answered_at=answered_at, ending=ending)
+        for name, due_at, answered_at, ending in rows
+    ]

@@ -26,7 +26,7 @@ from routing import catalogue, granting, labels, tree
 from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
 from routing.labels_models import LabelTask, Provenance
 from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
-from routing.queries import current_dispatch, department_by_code
+from routing.queries import current_dispatch, department_by_code, open_parts
 from routing.territory import pairs
 
 LEAST_ANSWER: Final = 10
@@ -70,6 +70,8 @@ class Feedback:
     solved: Solved = Solved.SOLVED
     plan: str = ""
     plan_on: date | None = None
+    #: Why the lead answers although a co-handler has not; needed then and only then.
+    left_out_why: str = ""
 
 
 def return_reasons() -> Mapping[str, str]:
@@ -183,6 +185,9 @@ def answer(
     checked = _checked(feedback, now=now)
     ticket = tickets.lock(session, ticket_id, version=version)
     row = require_holder(session, ticket_id=ticket_id, by=by)
+    waits_for = open_parts(session, row.id)
+    if waits_for and not checked.left_out_why:
+        raise Invalid({"left_out_why": f"{'、'.join(waits_for)}尚未反馈；如不等待，请说明理由。"})
     if ticket.state is State.DISPATCHED:
         _sign(session, ticket, row, by=by, now=now)
     written = Answer(
@@ -195,10 +200,12 @@ def answer(
         solved=checked.solved,
         plan=checked.plan,
         plan_on=checked.plan_on,
+        left_out_why=checked.left_out_why if waits_for else "",
         by_id=by.user_id,
         at=now,
     )
     session.add(written)
+    session.flush()  # the parts are still open here: the database asks for the reason, too
     row.answered_at = now
     tickets.move(
         session,
@@ -207,7 +214,12 @@ def answer(
         by=by,
         now=now,
         note=checked.public_answer[:200],
-        details={"solved": checked.solved.value, "round": row.round, "late": now > row.due_at},
+        details={
+            "solved": checked.solved.value,
+            "round": row.round,
+            "late": now > row.due_at,
+            **({"left_out": waits_for, "left_out_why": checked.left_out_why} if waits_for else {}),
+        },
     )
     if not checked.beyond_duty:
         labels.record(
@@ -555,4 +567,5 @@ def _checked(feedback: Feedback, *, now: datetime) -> Feedback:  # noqa: C901 - 
         solved=feedback.solved,
         plan=plan,
         plan_on=feedback.plan_on,
+        left_out_why=redact(feedback.left_out_why.strip())[:2_000],
     )

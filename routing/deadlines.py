@@ -330,6 +330,17 @@ def check_suspension(*, profile: Profile, calendar: WorkCalendar, suspension: Su
         )
 
 
+def inside(calendar: WorkCalendar, due: datetime, *, now: datetime) -> datetime:
+    """Return when a part of a matter is due: one working day before the whole, or with it where that has passed.
+
+    When the whole is overdue itself, a day from now.
+    """
+    earlier = _instant(_workdays_back(calendar, _wall(due), 1))
+    if earlier > now:
+        return earlier
+    return due if due > now else now + _ONE_DAY
+
+
 def latest_end(*, profile: Profile, calendar: WorkCalendar, starts_at: datetime, kind: str = "") -> datetime:
     """Return the furthest end that `check_suspension` allows a pause of this kind that begins then."""
     pause = _pause(profile, calendar, Suspension(starts_at=starts_at, kind=kind))

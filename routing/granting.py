@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -34,6 +34,7 @@ from routing.deadlines import (
     clocks_for,
 )
 from routing.models import CalendarDay, Dispatch
+from routing.part_models import Subtask
 from routing.profiles import ClockName, Profile
 from routing.queries import calendar_overrides
 from routing.steps import limit_in_words
@@ -106,6 +107,12 @@ def recount(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime) -
     granted = _granted(clocks, profile=profile, terms=dict(row.terms))
     row.sign_due_at, row.due_at, row.steps = granted.sign_due_at, granted.due_at, granted.steps
     row.suspended_until = standing_until(session, row.id, now=now)
+    # A part is never due after the whole; where the whole comes earlier now, so does the part.
+    session.execute(
+        update(Subtask)
+        .where(Subtask.dispatch_id == row.id, Subtask.ended_at.is_(None), Subtask.due_at > granted.due_at)
+        .values(due_at=granted.due_at)
+    )
     if ticket.state in {State.DISPATCHED, State.SIGNED} and row.is_current:
         ticket.due_at = granted.due_at
     return granted

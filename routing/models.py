@@ -152,6 +152,9 @@ class Answer(Base):
     found_true: Mapped[bool] = mapped_column(comment="诉求是否属实")
     beyond_duty: Mapped[bool] = mapped_column(default=False, server_default="false", comment="是否超职责")
     solved: Mapped[Solved] = mapped_column(EnumText(Solved), comment="the unit's own claim")
+    left_out_why: Mapped[str] = mapped_column(
+        default="", server_default="", comment="why the lead did not wait for open parts; a trigger asks for it"
+    )
     plan: Mapped[str] = mapped_column(default="", server_default="", comment="when not solved: what comes")
     plan_on: Mapped[date | None]
     by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

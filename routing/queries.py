@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql import ColumnElement, Select
+from sqlalchemy.sql import ColumnElement, CompoundSelect, Select
 
 from hotline.core.clock import end_of_day
 from hotline.core.errors import Invalid, NotFound
@@ -39,6 +39,7 @@ from hotline.tickets.queries import locked_here
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Ending, Membership, Suggestion
+from routing.part_models import PartKind, Subtask
 
 MOST_ROWS: Final = 100
 _ONE_DAY: Final = timedelta(days=1)
@@ -213,14 +214,18 @@ def memberships(session: Session, user_ids: Iterable[int]) -> dict[int, list[str
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Return which tickets this person may see: all of them, or those his departments have or had in hand."""
+    """Return which tickets this person may see: all, or those his departments have or had in hand, or help with.
+
+    Whoever has a part that was forwarded downwards sees that part alone (routing.parts), never the ticket.
+    """
     if actor.can(Permission.TICKET_VIEW_ALL):
         return true()
-    return (
-        select(Dispatch.id)
-        .where(Dispatch.ticket_id == Ticket.id, Dispatch.department_id.in_(actor.department_ids))
-        .exists()
+    mine = actor.department_ids
+    held = select(Dispatch.id).where(Dispatch.ticket_id == Ticket.id, Dispatch.department_id.in_(mine))
+    helps = select(Subtask.id).where(
+        Subtask.ticket_id == Ticket.id, Subtask.department_id.in_(mine), Subtask.kind == PartKind.ASSIST
     )
+    return or_(held.exists(), helps.exists())
 
 
 def _ticket_for(*, everything: bool, lock: bool) -> Select[Ticket]:
@@ -229,7 +234,12 @@ def _ticket_for(*, everything: bool, lock: bool) -> Select[Ticket]:
         in_hand = select(Dispatch.id).where(
             Dispatch.ticket_id == Ticket.id, Dispatch.department_id.in_(bindparam("departments", expanding=True))
         )
-        query = query.where(in_hand.exists())
+        helps = select(Subtask.id).where(
+            Subtask.ticket_id == Ticket.id,
+            Subtask.department_id.in_(bindparam("departments", expanding=True)),
+            Subtask.kind == PartKind.ASSIST,
+        )
+        query = query.where(or_(in_hand.exists(), helps.exists()))
     # Locked in the same breath, because an act follows at once.
     return query.with_for_update(of=Ticket).execution_options(populate_existing=True) if lock else query
 
@@ -243,7 +253,19 @@ _TICKETS_FOR: Final = {
 _DEPARTMENT_BY_CODE: Final = select(Department).where(Department.code == bindparam("code"))
 _CURRENT_DISPATCH: Final = select(Dispatch).where(Dispatch.ticket_id == bindparam("of_ticket"), Dispatch.is_current)
 _CURRENT_DISPATCH_LOCKED: Final = _CURRENT_DISPATCH.with_for_update()
-_HELD: Final = select(Dispatch.department_id).where(Dispatch.ticket_id == bindparam("of_ticket"))
+_HELD: Final = (
+    select(Dispatch.department_id)
+    .where(Dispatch.ticket_id == bindparam("of_ticket"))
+    .union(select(Subtask.department_id).where(Subtask.ticket_id == bindparam("of_ticket")))
+)
+
+
+_OPEN_PARTS: Final = (
+    select(Department.name)
+    .join(Subtask, Subtask.department_id == Department.id)
+    .where(Subtask.dispatch_id == bindparam("of_dispatch"), Subtask.ended_at.is_(None))
+    .order_by(Subtask.id)
+)
 
 
 def ticket_for(session: Session, actor: Actor, number: str, *, lock: bool = False) -> Ticket:
@@ -350,8 +372,13 @@ def current_dispatch(session: Session, ticket_id: int, *, lock: bool = False) ->
 
 
 def departments_that_held(session: Session, ticket_id: int) -> frozenset[int]:
-    """Return every department that ever had the ticket in hand."""
+    """Return every department that ever had the ticket, or a part of it, in hand."""
     return frozenset(session.scalars(_HELD, {"of_ticket": ticket_id}))
+
+
+def open_parts(session: Session, dispatch_id: int) -> list[str]:
+    """Return the names of the departments whose part of a dispatch is open."""
+    return list(session.scalars(_OPEN_PARTS, {"of_dispatch": dispatch_id}))
 
 
 def suggestion_of(session: Session, ticket_id: int) -> Suggestion | None:
@@ -448,9 +475,10 @@ def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noq
     return query
 
 
-def _tickets_of(department_ids: Iterable[int]) -> Select[Any]:
-    held = aliased(Dispatch, name="held")
-    return select(held.ticket_id).where(held.department_id.in_(list(department_ids)))
+def _tickets_of(department_ids: Iterable[int]) -> CompoundSelect[Any]:
+    held, mine = aliased(Dispatch, name="held"), list(department_ids)
+    helps = select(Subtask.ticket_id).where(Subtask.department_id.in_(mine), Subtask.kind == PartKind.ASSIST)
+    return select(held.ticket_id).where(held.department_id.in_(mine)).union(helps)
 
 
 def _below(category_id: int) -> Select[Any]:

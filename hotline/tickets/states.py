@@ -69,6 +69,10 @@ class Act(StrEnum):
     EXTEND = "extend"
     REFUSE_TIME = "refuse_time"
     RECLASSIFY = "reclassify"
+    SHARE = "share"
+    SIGN_PART = "sign_part"
+    ANSWER_PART = "answer_part"
+    END_PART = "end_part"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +134,27 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.EXTEND,           {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
     _move(Act.REFUSE_TIME,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
     _move(Act.RECLASSIFY,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_DISPATCH),
+    _move(Act.SHARE,            {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
+    _move(Act.SIGN_PART,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SIGN),
+    _move(Act.ANSWER_PART,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.END_PART,         {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
 ))
 # fmt: on
 
 #: Acts that make a person one of those who handled the ticket and so keep him from its callback (domain.md 3.2).
 #: Whoever only took the concern in, looked it up or called back did not handle it.
 HANDLING: Final = frozenset(
-    {Act.SIGN, Act.SEND_BACK, Act.ANSWER, Act.CONTACT, Act.RECTIFY, Act.DISPATCH, Act.ANSWER_DIRECTLY}
+    {
+        Act.SIGN,
+        Act.SEND_BACK,
+        Act.ANSWER,
+        Act.CONTACT,
+        Act.RECTIFY,
+        Act.DISPATCH,
+        Act.ANSWER_DIRECTLY,
+        Act.SIGN_PART,
+        Act.ANSWER_PART,
+    }
 )
 
 

@@ -21,6 +21,7 @@ from routing.catalogue_rules import Flaw
 from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved
+from routing.part_models import PartEnding, PartKind
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,16 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.EXTEND, Label("批准延期")),
     (Act.REFUSE_TIME, Label("驳回时限申请")),
     (Act.RECLASSIFY, Label("调整时限类别")),
+    (Act.SHARE, Label("分派协办")),
+    (Act.SIGN_PART, Label("协办签收")),
+    (Act.ANSWER_PART, Label("协办反馈")),
+    (Act.END_PART, Label("收回任务")),
+    (PartKind.ASSIST, Label("协办", "info")),
+    (PartKind.FORWARD, Label("转办下级", "info")),
+    (PartEnding.ANSWERED, Label("已反馈", "success")),
+    (PartEnding.LEFT_OUT, Label("未等待", "danger")),
+    (PartEnding.WITHDRAWN, Label("已收回")),
+    (PartEnding.LAPSED, Label("已失效")),
     (AdjustmentKind.SUSPENSION, Label("挂起")),
     (AdjustmentKind.EXTENSION, Label("延期")),
     (AdjustmentKind.RECLASSIFICATION, Label("调整类别")),

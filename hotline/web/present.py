@@ -163,6 +163,10 @@ _TONES: Final = {
     "extend": ("warning", "clock-hour-4"),
     "refuse_time": ("danger", "circle-x"),
     "reclassify": ("neutral", "edit"),
+    "share": ("info", "git-merge"),
+    "sign_part": ("info", "clipboard-check"),
+    "answer_part": ("success", "message"),
+    "end_part": ("neutral", "arrow-back-up"),
 }
 
 
@@ -210,6 +214,10 @@ def _details(entry: TimelineEntry) -> str:
         parts.insert(0, f"{at} {details.get('way', '')}联系。")
     if "reason_words" in details:
         parts.insert(0, f"理由：{details['reason_words']}；依据：{details.get('basis', '')}。")
+    if details.get("to"):
+        parts.insert(0, f"{details['to']}。")
+    if details.get("unit"):
+        parts.insert(0, f"{details['unit']}。")
     if details.get("suggested"):
         parts.append(f"建议承办：{details['suggested']}。")
     if details.get("automatic"):

@@ -24,6 +24,7 @@ import routing.catalogue_rules
 import routing.labels_models
 import routing.learning_models
 import routing.models
+import routing.part_models
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
@@ -241,6 +242,8 @@ def enums() -> list[type[StrEnum]]:
         routing.models.DepartmentKind,
         routing.models.Ending,
         routing.models.Solved,
+        routing.part_models.PartKind,
+        routing.part_models.PartEnding,
         routing.labels_models.LabelTask,
         routing.labels_models.Provenance,
         routing.adjustment_models.AdjustmentKind,
