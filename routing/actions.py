@@ -14,7 +14,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import write
+from hotline.core.db import write, write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import find, redact
@@ -42,6 +42,10 @@ _RETURN_REASONS: Final = {
 
 _DISPATCHES: Final = cast("Table", Dispatch.__table__)
 _SUGGESTIONS: Final = cast("Table", Suggestion.__table__)
+_DISPATCH: Final = _DISPATCHES.insert().returning(_DISPATCHES.c.id)
+_ANSWERS: Final = cast("Table", Answer.__table__)
+_ANSWER: Final = _ANSWERS.insert().returning(_ANSWERS.c.id)
+_CODE: Final = select(Department.code).where(Department.id == bindparam("of_department"))
 _END_DISPATCH: Final = (
     update(_DISPATCHES)
     .where(
@@ -190,22 +194,25 @@ def answer(
         raise Invalid({"left_out_why": f"{'、'.join(waits_for)}尚未反馈；如不等待，请说明理由。"})
     if ticket.state is State.DISPATCHED:
         _sign(session, ticket, row, by=by, now=now)
-    written = Answer(
-        dispatch_id=row.id,
-        ticket_id=ticket_id,
-        internal_note=redact(checked.internal_note),
-        public_answer=checked.public_answer,
-        found_true=checked.found_true,
-        beyond_duty=checked.beyond_duty,
-        solved=checked.solved,
-        plan=checked.plan,
-        plan_on=checked.plan_on,
-        left_out_why=checked.left_out_why if waits_for else "",
-        by_id=by.user_id,
-        at=now,
-    )
-    session.add(written)
-    session.flush()  # the parts are still open here: the database asks for the reason, too
+    written = write_new(
+        session,
+        Answer,
+        _ANSWER,
+        {
+            "dispatch_id": row.id,
+            "ticket_id": ticket_id,
+            "internal_note": redact(checked.internal_note),
+            "public_answer": checked.public_answer,
+            "found_true": checked.found_true,
+            "beyond_duty": checked.beyond_duty,
+            "solved": checked.solved,
+            "plan": checked.plan,
+            "plan_on": checked.plan_on,
+            "left_out_why": checked.left_out_why if waits_for else "",
+            "by_id": by.user_id,
+            "at": now,
+        },
+    )  # the parts are still open here: the database asks for the reason, too
     row.answered_at = now
     tickets.move(
         session,
@@ -226,7 +233,7 @@ def answer(
             session,
             ticket_id=ticket_id,
             task=LabelTask.DEPARTMENT,
-            label=session.get_one(Department, row.department_id).code,
+            label=session.connection().execute(_CODE, {"of_department": row.department_id}).scalar_one(),
             provenance=Provenance.ANSWERED,
             by=by,
             now=now,
@@ -450,26 +457,29 @@ def _send(
         note=redact(reason.strip())[:500],
         details={"department": department.name, "due": granted.due_at.isoformat(), "automatic": automatic},
     )
-    row = Dispatch(
-        ticket_id=ticket.id,
-        department_id=department.id,
-        round=ticket.rework_rounds,
-        is_current=True,
-        automatic=automatic,
-        reason=redact(reason.strip())[:500],
-        sent_by=by.user_id,
-        sent_at=now,
-        profile=granted.profile,
-        sign_due_at=granted.sign_due_at,
-        due_at=granted.due_at,
-        steps=granted.steps,
-        terms=granted.terms,
-        catalogue_version_id=under.version_id,
-        catalogue_row_id=under.row_id,
-        sla_class=str(granted.terms.get("sla_class", "")),
+    row = write_new(
+        session,
+        Dispatch,
+        _DISPATCH,
+        {
+            "ticket_id": ticket.id,
+            "department_id": department.id,
+            "round": ticket.rework_rounds,
+            "is_current": True,
+            "automatic": automatic,
+            "reason": redact(reason.strip())[:500],
+            "sent_by": by.user_id,
+            "sent_at": now,
+            "profile": granted.profile,
+            "sign_due_at": granted.sign_due_at,
+            "due_at": granted.due_at,
+            "steps": granted.steps,
+            "terms": granted.terms,
+            "catalogue_version_id": under.version_id,
+            "catalogue_row_id": under.row_id,
+            "sla_class": str(granted.terms.get("sla_class", "")),
+        },
     )
-    session.add(row)
-    session.flush()  # the event needs the id
     outbox.publish(
         session,
         TicketDispatched(

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, cast
 
-from sqlalchemy import select
+from sqlalchemy import Row, Table, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from hotline.core.db import write
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Category, Ticket
 from hotline.tickets.vocabulary import RequestType
@@ -45,6 +46,45 @@ STANDING: Final[Mapping[Provenance, Standing]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What became of a decision that was to be kept."""
+
+    weight: float
+    #: Set when something better founded stands, so that this one never held.
+    superseded_at: datetime | None = None
+    #: True when the same decision stood already and nothing was written.
+    again: bool = False
+
+
+# Every dispatch and every answer asks and writes these; made once (docs/decisions/0028).
+_LABELS: Final = cast("Table", TrainingLabel.__table__)
+_SUGGESTIONS: Final = cast("Table", Suggestion.__table__)
+_LABEL: Final = _LABELS.insert().inline()
+_SUPERSEDE: Final = (
+    update(_LABELS).where(_LABELS.c.id == bindparam("of_label")).values(superseded_at=bindparam("ended"))
+)
+_STANDING_ROWS: Final = (
+    select(_LABELS.c.id, _LABELS.c.task, _LABELS.c.label, _LABELS.c.provenance, _LABELS.c.at)
+    .where(
+        _LABELS.c.ticket_id == bindparam("of_ticket"),
+        _LABELS.c.task.in_(bindparam("tasks", expanding=True)),
+        _LABELS.c.superseded_at.is_(None),
+    )
+    .with_for_update()
+)
+_SAID: Final = (
+    select(
+        _SUGGESTIONS.c.category_id,
+        _SUGGESTIONS.c.department_id,
+        _SUGGESTIONS.c.body["request_type"].label("request_types"),
+    )
+    .where(_SUGGESTIONS.c.ticket_id == bindparam("of_ticket"))
+    .order_by(_SUGGESTIONS.c.id.desc())
+    .limit(1)
+)
+
+
 def record(
     session: Session,
     *,
@@ -54,7 +94,7 @@ def record(
     provenance: Provenance,
     by: Actor,
     now: datetime,
-) -> TrainingLabel:
+) -> Kept:
     """Keep one decision about a ticket; call it in the transaction that makes the decision.
 
     `label` is a category's code, a department's code or a request type's value. It takes the place of what held before
@@ -71,36 +111,40 @@ def record_all(
     labels: Mapping[LabelTask, tuple[str, Provenance]],
     by: Actor | int | None,
     now: datetime,
-) -> dict[LabelTask, TrainingLabel]:
+) -> dict[LabelTask, Kept]:
     """Do what `record` does for several tasks with one question to the database; `by` may be a user's id."""
     if not labels:
         return {}
     by_id = by.user_id if isinstance(by, Actor) else by
     standing = _standing(session, ticket_id, tuple(labels))
-    found: dict[LabelTask, TrainingLabel] = {}
-    fresh: list[TrainingLabel] = []
+    found: dict[LabelTask, Kept] = {}
+    fresh: list[dict[str, Any]] = []
+    gone: list[dict[str, Any]] = []
     for task, (label, provenance) in labels.items():
         before = standing.get(task)
         if before is not None and before.label == label and before.provenance is provenance:
-            found[task] = before
+            found[task] = Kept(weight=STANDING[provenance].weight, again=True)
             continue
         outweighed = before is not None and STANDING[before.provenance].rank > STANDING[provenance].rank
-        row = TrainingLabel(
-            ticket_id=ticket_id,
-            task=task,
-            label=label,
-            provenance=provenance,
-            weight=STANDING[provenance].weight,
-            at=now,
-            by_id=by_id,
-            superseded_at=now if outweighed else None,
+        fresh.append(
+            {
+                "ticket_id": ticket_id,
+                "task": task,
+                "label": label,
+                "provenance": provenance,
+                "weight": STANDING[provenance].weight,
+                "at": now,
+                "by_id": by_id,
+                "superseded_at": now if outweighed else None,
+            }
         )
         if before is not None and not outweighed:
-            before.superseded_at = max(now, before.at)
-        found[task] = row
-        fresh.append(row)
-    session.flush()  # what held must cease to hold before its successor begins to
-    session.add_all(fresh)
+            gone.append({"of_label": before.id, "ended": max(now, before.at)})
+        found[task] = Kept(weight=STANDING[provenance].weight, superseded_at=now if outweighed else None)
+    if gone:
+        write(session, _SUPERSEDE, gone)  # what held must cease to hold before its successor begins to
+    if fresh:
+        write(session, _LABEL, fresh)
     return found
 
 
@@ -108,21 +152,18 @@ def contest(session: Session, *, ticket_id: int, task: LabelTask, now: datetime)
     """Take a first choice out of what is learnt from, because a department disputes it; a finding stays."""
     before = _standing(session, ticket_id, (task,)).get(task)
     if before is not None and STANDING[before.provenance].rank < STANDING[Provenance.AUDITED].rank:
-        before.superseded_at = max(now, before.at)
-        session.flush()  # as above
+        write(session, _SUPERSEDE, {"of_label": before.id, "ended": max(now, before.at)})
 
 
 def dispatched(
     session: Session, ticket: Ticket, *, department: Department, again: bool, by: Actor, now: datetime
 ) -> None:
     """Keep what a person decided by sending a ticket out; `again` after a department had returned it."""
-    said = session.scalars(
-        select(Suggestion).where(Suggestion.ticket_id == ticket.id).order_by(Suggestion.id.desc()).limit(1)
-    ).first()
+    said = session.connection().execute(_SAID, {"of_ticket": ticket.id}).first()
     code = (
         session.scalar(select(Category.code).where(Category.id == ticket.category_id)) if ticket.category_id else None
     )
-    types = said.body.get("request_type", ()) if said else ()
+    types = (said.request_types or ()) if said else ()
     labels = {
         LabelTask.DEPARTMENT: (
             department.code,
@@ -171,14 +212,8 @@ def _compared(suggested: object, chosen: object) -> Provenance:
     return Provenance.ACCEPTED if suggested == chosen else Provenance.CHANGED
 
 
-def _standing(session: Session, ticket_id: int, tasks: tuple[LabelTask, ...]) -> dict[LabelTask, TrainingLabel]:
-    rows = session.scalars(
-        select(TrainingLabel)
-        .where(
-            TrainingLabel.ticket_id == ticket_id,
-            TrainingLabel.task.in_(tasks),
-            TrainingLabel.superseded_at.is_(None),
-        )
-        .with_for_update()
-    )
+def _standing(
+    session: Session, ticket_id: int, tasks: tuple[LabelTask, ...]
+) -> dict[LabelTask, Row[Any, Any, Any, Any, Any]]:
+    rows = session.connection().execute(_STANDING_ROWS, {"of_ticket": ticket_id, "tasks": list(tasks)})
     return {row.task: row for row in rows}

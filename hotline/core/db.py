@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -25,12 +25,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 from typing_extensions import override
 
 from hotline.core.errors import Conflict, Invalid, NotFound, Unavailable
 from hotline.core.sealing import Keyring
+
+Row = TypeVar("Row")
 
 
 class Base(DeclarativeBase):
@@ -172,6 +174,21 @@ def write(session: Session, statement: Executable, values: Mapping[str, Any] | S
     """
     result: CursorResult[Any] = session.connection().execute(statement, values)
     return result.rowcount
+
+
+def write_new(
+    session: Session, model: type[Row], statement: Executable, values: Mapping[str, Any], **extra: object
+) -> Row:
+    """Write one row with a statement made once that returns its id, and return it as an object of the session.
+
+    Its columns' defaults must stand in `values`, so that nothing has to be asked for afterwards; `extra` are parameters
+    of the statement that are no columns.
+    """
+    made = session.connection().execute(statement, {**values, **extra}).one()
+    row = model(**values, **made._mapping)  # noqa: SLF001 - the driver's row as a mapping; the underscore is its name
+    make_transient_to_detached(row)  # it stands in the table already, so the session must not write it again
+    session.add(row)
+    return row
 
 
 def keyring_of(session: Session) -> Keyring:

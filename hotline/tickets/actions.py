@@ -11,11 +11,11 @@ from typing import Any, Final, cast
 
 from sqlalchemy import ARRAY, DateTime, Table, Text, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm import Session
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import keyring_of, write
+from hotline.core.db import keyring_of, write, write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
@@ -109,10 +109,7 @@ def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -
         require(by, Permission.TICKET_REGISTER)
     code = _query_code()
     values = _columns(new, keyring=keyring_of(session), code=code, by=by, now=now)
-    made = session.connection().execute(_NEW_TICKET, {**values, "numbered_at": now}).one()
-    ticket = Ticket(id=made.id, number=made.number, version=1, **values)
-    make_transient_to_detached(ticket)  # it stands in the table already, so the session must not write it again
-    session.add(ticket)
+    ticket = write_new(session, Ticket, _NEW_TICKET, {**values, "version": 1}, numbered_at=now)
     write(session, _SEARCH_ROW, {"ticket_id": ticket.id, "found": _words(ticket)})
     _write(
         session,

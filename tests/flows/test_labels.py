@@ -194,7 +194,7 @@ def test_a_decision_that_only_repeats_itself_is_kept_once(session: Session, now:
         now=now + timedelta(days=1),
     )
     session.flush()
-    assert again.id in before
+    assert again.again
     assert session.scalars(select(TrainingLabel.id).where(TrainingLabel.ticket_id == ticket.id)).all() == before
 
 
