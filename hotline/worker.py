@@ -47,6 +47,8 @@ RECONNECT_WITHIN_S: Final = 5.0
 #: How many jobs may wait in a queue before the relay stops filling it. Fewer than `outbox.MOST_TRIES`: a row that only
 #: waits, because no worker is on duty, is handed over a few times and never given up.
 MOST_WAITING: Final = 5
+#: How far background work stands behind pages and calls when both want the processor: a citizen on the line first.
+GIVE_WAY: Final = 10
 #: A worker on another machine that was not heard of for so long is gone; a long job comes between two signs of life.
 SILENT_FOR: Final = timedelta(seconds=JOB_TIMEOUT_S + WORKER_TTL_S)
 
@@ -160,6 +162,7 @@ def enqueue_due(tools: Installation, connection: redis.Redis, *, now: datetime) 
 
 def run_worker(queues: Sequence[QueueName] = tuple(QueueName)) -> None:
     """Work off the queues until told to stop; the model is loaded once, before the first job."""
+    os.nice(GIVE_WAY)
     tools = installation()
     if QueueName.CLASSIFIER in queues:
         tools.suggester.suggest("预热", "路灯不亮，请尽快维修。")

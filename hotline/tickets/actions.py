@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import ARRAY, DateTime, Table, Text, bindparam, func, select, text
+from sqlalchemy import ARRAY, Executable, Table, Text, bindparam, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -80,21 +80,62 @@ class Line:
 
 
 _TICKETS: Final = cast("Table", Ticket.__table__)
-# The number is made by the database and told with the id, not asked for afterwards.
-_NEW_TICKET: Final = (
-    _TICKETS.insert()
-    .values(number=func.ticket_number(bindparam("numbered_at", type_=DateTime(timezone=True))))
-    .returning(_TICKETS.c.id, _TICKETS.c.number)
-)
-_LEXEMES: Final = func.array_to_tsvector(bindparam("found", type_=ARRAY(Text)))
 _SEARCH: Final = cast("Table", TicketSearch.__table__)
+_JOURNAL: Final = cast("Table", JournalEntry.__table__)
+_LEXEMES: Final = func.array_to_tsvector(bindparam("found", type_=ARRAY(Text)))
+#: The columns whose words are found.
+_SEARCHED: Final = ("title", "content", "place", "company")
+#: What `_columns` says of a new ticket.
+_SAID: Final = (
+    *("state", "kind", "channel", "request_type", "urgency", "category_id", "region_id", "title", "content", "place"),
+    *("company", "happened_at", "name_masked", "phone_masked", "address_masked", "personal_sealed", "phone_index"),
+    *("anonymous", "confidential", "wants_callback", "query_code_index", "repeats_id", "source_system", "source_key"),
+    *("registered_by", "registered_at"),
+)
+
+
+def _fresh() -> dict[str, Any]:
+    """Return what stands in the other columns of a new ticket: their defaults."""
+    defaults = ((column.name, column.default) for column in _TICKETS.c if column.name not in _SAID)
+    return {
+        name: default.arg(None) if default.is_callable else default.arg  # type: ignore[attr-defined]
+        for name, default in defaults
+        if default is not None and not default.is_sequence
+    }
+
+
+def _new_ticket() -> Executable:
+    """Return the statement that writes a ticket, its search words and its first journal line, and tells its number."""
+    columns = {name: bindparam(name, type_=_TICKETS.c[name].type) for name in (*_SAID, *_fresh())}
+    made = (
+        _TICKETS.insert()
+        .values(number=func.ticket_number(columns["registered_at"]), **columns)
+        .returning(_TICKETS.c.id, _TICKETS.c.number)
+        .cte("made")
+    )
+    search = _SEARCH.insert().from_select(["ticket_id", "words"], select(made.c.id, _LEXEMES)).cte("searched")
+    line = {
+        "at": columns["registered_at"],
+        "act": bindparam("act", type_=_JOURNAL.c.act.type),
+        "to_state": columns["state"],
+        "by_id": columns["registered_by"],
+        "by_role": bindparam("by_role", type_=_JOURNAL.c.by_role.type),
+        "note": literal(""),
+        "details": bindparam("details", type_=_JOURNAL.c.details.type),
+        "version": columns["version"],
+    }
+    journal = _JOURNAL.insert().from_select(["ticket_id", *line], select(made.c.id, *line.values())).cte("noted")
+    return select(made.c.id, made.c.number).add_cte(search, journal)
+
+
+_NEW_TICKET: Final = _new_ticket()
 _SEARCH_ROW: Final = _SEARCH.insert().inline().values(ticket_id=bindparam("ticket_id"), words=_LEXEMES)
 _SEARCH_WORDS: Final = (
     upsert(_SEARCH)
     .values(ticket_id=bindparam("of_ticket"), words=_LEXEMES)
     .on_conflict_do_update(index_elements=["ticket_id"], set_={"words": _LEXEMES})
 )
-_JOURNAL_LINE: Final = cast("Table", JournalEntry.__table__).insert().inline()
+_JOURNAL_LINE: Final = _JOURNAL.insert().inline()
 # The lock is held until the edge commits, so what is decided under it stays true.
 _LOCK: Final = (
     select(Ticket).where(Ticket.id == bindparam("id")).with_for_update().execution_options(populate_existing=True)
@@ -109,16 +150,14 @@ def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -
         require(by, Permission.TICKET_REGISTER)
     code = _query_code()
     values = _columns(new, keyring=keyring_of(session), code=code, by=by, now=now)
-    ticket = write_new(session, Ticket, _NEW_TICKET, {**values, "version": 1}, numbered_at=now)
-    write(session, _SEARCH_ROW, {"ticket_id": ticket.id, "found": _words(ticket)})
-    _write(
+    ticket = write_new(
         session,
-        ticket,
-        Act.REGISTER,
-        from_state=None,
-        by=by,
-        now=now,
-        note="",
+        Ticket,
+        _NEW_TICKET,
+        {**_fresh(), **values},
+        found=_words(values),
+        act=Act.REGISTER,
+        by_role=by.role,
         details={"channel": new.channel.value},
     )
     outbox.publish(session, TicketRegistered(ticket_id=ticket.id), now=now)
@@ -166,8 +205,7 @@ def open_tickets(session: Session, news: Sequence[NewTicket], *, by: Actor, now:
                 "version": 1,
             }
         )
-        found = search_words("\n".join(row[name] for name in ("title", "content", "place", "company")))
-        words.append({"ticket_id": ids[key], "found": found})
+        words.append({"ticket_id": ids[key], "found": _words(row)})
     if lines:
         write(session, _JOURNAL_LINE, lines)
         write(session, _SEARCH_ROW, words)
@@ -268,7 +306,11 @@ def amend(
         at=now.isoformat(),
     )
     outbox.publish(session, amended, now=now)
-    write(session, _SEARCH_WORDS, {"of_ticket": ticket.id, "found": _words(ticket)})
+    write(
+        session,
+        _SEARCH_WORDS,
+        {"of_ticket": ticket.id, "found": _words({name: getattr(ticket, name) for name in _SEARCHED})},
+    )
     return ticket
 
 
@@ -576,8 +618,8 @@ def _write(
     return Line(act=act, at=now, to_state=ticket.state, note=note, version=version)
 
 
-def _words(ticket: Ticket) -> list[str]:
-    return search_words(f"{ticket.title}\n{ticket.content}\n{ticket.place}\n{ticket.company}")
+def _words(ticket: Mapping[str, Any]) -> list[str]:
+    return search_words("\n".join(ticket[name] for name in _SEARCHED))
 
 
 def _stale(session: Session, ticket: Ticket, *, seen: int) -> StaleTicket:
