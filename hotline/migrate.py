@@ -22,6 +22,7 @@ import routing.adjustment_models
 import routing.catalogue_models
 import routing.labels_models
 import routing.learning_models
+import routing.limits_models
 import routing.models
 import routing.part_models
 from hotline.core.db import Base
@@ -41,6 +42,7 @@ MODELS: Final = (
     routing.catalogue_models,
     routing.adjustment_models,
     routing.learning_models,
+    routing.limits_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

@@ -23,6 +23,7 @@ import hotline.people.actions
 import hotline.telephony.actions
 import hotline.tickets.actions
 import routing.adjusting
+import routing.limits
 import routing.reactions
 import routing.suggesting
 import routing.telling
@@ -180,6 +181,11 @@ def _learn(tools: Installation, now: datetime) -> None:
             routing.training.failed(session, run_id, words=f"无法启动训练进程：{error.strerror}", now=now)
 
 
+def _watch_the_promise(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        routing.limits.watch(session, now=now)
+
+
 #: Training processes that this worker started, so that it can bury them.
 _CHILDREN: Final[list[subprocess.Popen[bytes]]] = []
 #: The linear algebra takes one core, whatever the machine has.
@@ -227,6 +233,13 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
         queue=QueueName.CLASSIFIER,
         run=_learn,
         every=timedelta(seconds=20),
+    ),
+    Periodic(
+        name="watch_the_promise",
+        words="核对自动派单的准确率承诺",
+        queue=QueueName.CLASSIFIER,
+        run=_watch_the_promise,
+        every=timedelta(minutes=10),
     ),
 )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from hotline.tickets.vocabulary import Urgency
+
+#: Under this name an administrator decides what may go out by itself.
+AUTOMATIC_SETTING: Final = "automatic_dispatch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +21,25 @@ class AutomaticPolicy:
     least: float = 0.9
     #: Category codes (or their beginnings) that always go to a person.
     excluded: tuple[str, ...] = field(default_factory=tuple)
+    #: What goes out by itself is right at least this often, proven in use (routing/selective.py).
+    promise: float = 0.98
+    #: How sure the model must be by the record in use: category code -> probability; "" holds for all others.
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def limit_for(self, category: str) -> float:
+        """Return the probability that is needed in a category; above 1 means that people dispatch."""
+        return max(self.least, self.limits.get(category, self.limits.get("", self.least)))
 
     @classmethod
-    def from_setting(cls, value: dict[str, Any] | None) -> Self:
+    def from_setting(cls, value: dict[str, Any] | None, *, limits: Mapping[str, float] | None = None) -> Self:
         """Read the stored setting; what is missing has its default."""
         given = value or {}
         return cls(
             on=bool(given.get("on", True)),
             least=float(given.get("least", 0.9)),
             excluded=tuple(str(code) for code in given.get("excluded", ())),
+            promise=float(given.get("promise", 0.98)),
+            limits=dict(limits or {}),
         )
 
 
@@ -74,8 +87,11 @@ def decide(  # noqa: PLR0911, PLR0913 - one line per reason, one argument per th
         return Decision(reason="模型把握不足，未给出承办单位。")
     if any(one.startswith(code) for code in policy.excluded for one in (category, stated) if one):
         return Decision(reason="该类别已设为人工派单。")
-    if probability < policy.least:
-        return Decision(reason=f"把握 {probability:.0%}，低于自动派单要求的 {policy.least:.0%}。")
+    needed = policy.limit_for(category)
+    if needed > 1:
+        return Decision(reason="该类别近期自动派单的准确率没有守住承诺，暂由人工派单。")
+    if probability < needed:
+        return Decision(reason=f"把握 {probability:.0%}，低于自动派单要求的 {needed * 100:g}%。")
     if lead == "district" and not territorial:
         return Decision(reason="属地事项，所属区域尚不明确。")
     chosen = territorial if lead == "district" else lead

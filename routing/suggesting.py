@@ -13,13 +13,12 @@ from hotline.core.db import keyring_of
 from hotline.core.permissions import SYSTEM
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Category, Region, Ticket
-from hotline.tickets.queries import setting
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind, Urgency
-from routing import actions, catalogue, territory
+from routing import actions, catalogue, limits, territory
 from routing.models import Department, Suggestion
 from routing.queries import department_by_code
-from routing.rules import AutomaticPolicy, Decision, decide
+from routing.rules import Decision, decide
 from routing.territory import owner_of
 
 if TYPE_CHECKING:  # the model and its libraries are loaded by the processes that ask it, and by no other
@@ -27,7 +26,6 @@ if TYPE_CHECKING:  # the model and its libraries are loaded by the processes tha
     from classifier.signals import Risk
     from classifier.suggest import Suggester, Suggestions
 
-AUTOMATIC_SETTING: Final = "automatic_dispatch"
 #: A mark on a ticket that says nothing about its risk.
 MODEL_DOWN: Final = "model_down"
 #: Streets are regions of this level.
@@ -62,7 +60,7 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         request_type=ticket.request_type.value,
         now=now,
     )
-    policy = AutomaticPolicy.from_setting(setting(session, AUTOMATIC_SETTING))
+    policy = limits.policy(session)
     urgency = max_urgency(ticket.urgency, said.urgency.level)
     decision = decide(
         policy=policy,

@@ -28,12 +28,13 @@ from routing import actions as routing
 from routing import granting, profiles
 from routing import queries as routing_queries
 from routing.models import DepartmentKind
-from routing.rules import AutomaticPolicy
-from routing.suggesting import AUTOMATIC_SETTING
+from routing.rules import AUTOMATIC_SETTING, AutomaticPolicy
 
 bp = Blueprint("administration", __name__, url_prefix="/admin")
 _PAGE = 50
 _AHEAD = 60
+#: What a form without the field means, in percent.
+_PROMISE = "98"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -566,11 +567,15 @@ def settings() -> ResponseReturnValue:
 @page(Permission.SETTINGS_EDIT)
 def change_settings() -> ResponseReturnValue:
     """Change automatic dispatch and the deadline profile."""
-    values = {name: forms.text(name) for name in ("least", "excluded", "profile")} | {"on": forms.flag("on")}
+    values: dict[str, Any] = {name: forms.text(name) for name in ("least", "excluded", "profile")}
+    values |= {"on": forms.flag("on"), "promise": forms.text("promise", _PROMISE)}
     problems: dict[str, str] = {}
     least = _share(str(values["least"]))
     if least is None:
         problems["least"] = "请填写 50 到 100 之间的百分数。"
+    promise = _share(str(values["promise"]))
+    if promise is None or not 0.9 <= promise < 1:  # noqa: PLR2004 - a promise below nine in ten is none
+        problems["promise"] = "请填写 90 到 99.9 之间的百分数。"
     if values["profile"] not in profiles.available():
         problems["profile"] = "请选择一个时限档案。"
     excluded = str(values["excluded"]).replace("，", ",").replace("、", ",")
@@ -582,7 +587,7 @@ def change_settings() -> ResponseReturnValue:
             tickets.set_setting(
                 session,
                 name=AUTOMATIC_SETTING,
-                value={"on": values["on"], "least": least, "excluded": codes},
+                value={"on": values["on"], "least": least, "excluded": codes, "promise": promise},
                 by=actor(),
                 now=now(),
             )
@@ -605,6 +610,7 @@ def _settings_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Edit
         values={
             "on": policy.on,
             "least": f"{policy.least * 100:g}",
+            "promise": f"{policy.promise * 100:g}",
             "excluded": "，".join(policy.excluded),
             "profile": str(chosen["name"]),
             "model": tools().suggester.version or "没有可用的模型",

@@ -22,6 +22,7 @@ from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved
 from routing.part_models import PartEnding, PartKind
+from routing.selective import LimitState
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,10 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Side.TRAIN, Label("训练")),
     (Side.HOLDOUT, Label("留存")),
     (Side.NEITHER, Label("不用")),
+    (LimitState.PROVEN, Label("守住承诺", "success")),
+    (LimitState.UNPROVEN, Label("证据不足", "neutral")),
+    (LimitState.TIGHTENED, Label("已收紧", "warning")),
+    (LimitState.CLOSED, Label("转人工", "danger")),
     (LearningAct.ASKED, Label("请求训练")),
     (LearningAct.TRAINED, Label("训练完成", "info")),
     (LearningAct.REFUSED, Label("未通过比较", "warning")),

@@ -14,10 +14,11 @@ from hotline.core.permissions import Permission
 from hotline.tickets.actions import set_setting
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page, tools
-from routing import learning_queries, training
+from routing import learning_queries, limits, training
 from routing.labels_models import LabelTask
 from routing.learning_models import LearningAct, ModelState, TrainingState
 from routing.learning_queries import EntryRow, RunRow, VersionRow
+from routing.limits import LimitRow
 
 bp = Blueprint("model", __name__, url_prefix="/model")
 
@@ -65,6 +66,22 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LimitLine:
+    """How sure the model must be in one scope, and what the record says."""
+
+    scope: str
+    name: str
+    needed: str
+    state: labels.Label
+    record: str
+    lower: str
+    reason: str
+    since: str
+    tone: str | None
+    may_loosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProgressPage:
     """What the training that runs now has come to."""
 
@@ -82,6 +99,9 @@ class ModelPage:
     may_go_back: bool
     counts: Sequence[tuple[str, str]]
     progress: ProgressPage
+    promise: str
+    automatic: bool
+    limits: Sequence[LimitLine]
     versions: Sequence[Version]
     next: str | None
     runs: Sequence[Run]
@@ -168,6 +188,20 @@ def change_settings() -> ResponseReturnValue:
     return redirect(url_for("model.show"), 303)
 
 
+@bp.post("/limits")
+@page(Permission.SETTINGS_EDIT)
+def loosen() -> ResponseReturnValue:
+    """Put a limit back to what the settings say, with a reason."""
+    reason = forms.text("reason")
+    try:
+        with db().begin() as session:
+            limits.loosen(session, scope=forms.text("scope"), reason=reason, by=actor(), now=now())
+    except Invalid as error:
+        return render_template("model/show.html", page=_page({"reason": reason}, error.fields)), 422
+    forms.told("success", "已放宽，从现在起重新积累证据。")
+    return redirect(url_for("model.show") + "#limits", 303)
+
+
 def _page(typed: Mapping[str, Any], errors: Mapping[str, list[str]]) -> ModelPage:
     after = forms.asked("after")
     suggester = tools().suggester
@@ -178,6 +212,8 @@ def _page(typed: Mapping[str, Any], errors: Mapping[str, list[str]]) -> ModelPag
         counts = learning_queries.labels_by_task(session)
         alarms = learning_queries.alarms(session)
         entries = learning_queries.journal(session)
+        policy = limits.policy(session)
+        held = limits.rows(session)
         given = training.settings(session)
     return ModelPage(
         answering=suggester.version,
@@ -186,6 +222,9 @@ def _page(typed: Mapping[str, Any], errors: Mapping[str, list[str]]) -> ModelPag
         may_go_back=standing is not None and not standing.shipped,
         counts=[(labels.words(task), _count(counts[task])) for task in LabelTask],
         progress=_progress(runs),
+        promise=f"{policy.promise:.1%}",
+        automatic=policy.on,
+        limits=[_limit(row, policy.least) for row in held],
         versions=[_version(row) for row in history.rows],
         next=url_for("model.show", after=history.after) if history.after else None,
         runs=[_run(row) for row in runs],
@@ -197,6 +236,7 @@ def _page(typed: Mapping[str, Any], errors: Mapping[str, list[str]]) -> ModelPag
             "new_labels": str(given.new_labels),
             "hour": str(given.hour),
             "margin": f"{given.margin:g}",
+            "reason": "",
             **typed,
         },
         errors=errors,
@@ -225,6 +265,21 @@ def _version(row: VersionRow) -> Version:
         tone="success" if row.state is ModelState.IN_USE else None,
         may_promote=row.state in {ModelState.CANDIDATE, ModelState.RETIRED},
         in_use=row.state is ModelState.IN_USE,
+    )
+
+
+def _limit(row: LimitRow, least: float) -> LimitLine:
+    return LimitLine(
+        scope=row.scope,
+        name=row.name,
+        needed="人工派单" if row.limit > 1 else f"{max(row.limit, least) * 100:g}%",
+        state=labels.label(row.state),
+        record=f"{row.right} / {row.trials}",
+        lower=f"{row.lower:.1%}" if row.trials else "—",
+        reason=row.reason,
+        since=f"{present.moment(row.at)} {row.who}",
+        tone="danger" if row.limit > 1 else None,
+        may_loosen=row.limit > least,
     )
 
 

@@ -23,6 +23,7 @@ from hotline.web.gate import actor, db, now, page
 from hotline.web.ticket_search import OPEN, SearchRow, address, row
 from reports.indicators import Rate, WatchReason, closed_today, rework_rate, watch_reasons
 from reports.queries import REWORK_DAYS, Figure, Received, closings, condition, received
+from routing.learning_queries import EntryRow, alarms
 from routing.queries import (
     MOST_ROWS,
     Due,
@@ -114,6 +115,9 @@ class OverviewPage:
     watched: tuple[WatchedRow, ...]
     watched_href: str
     export_href: str
+    #: What the model wants a person to hear of, with the page where it is acknowledged.
+    alarms: tuple[str, ...]
+    alarms_href: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,7 @@ class _Read:
     today: Sequence[TicketRow]
     watched: Sequence[TicketRow]
     more_watched: bool
+    alarms: Sequence[EntryRow]
     returns: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -165,6 +170,8 @@ def overview() -> ResponseReturnValue:
         watched=tuple(_watched(one, read.returns.get(one.id, 0)) for one in read.watched[:SHOWN]),
         watched_href=_list(Figure.WATCHED),
         export_href=url_for("supervision.export", sort=sort, dir="desc" if falling else "asc"),
+        alarms=tuple(f"{present.moment(one.at)} {one.words}" for one in read.alarms),
+        alarms_href=url_for("model.show"),
     )
     return render_template("supervision/overview.html", page=page)
 
@@ -235,6 +242,7 @@ def _read() -> _Read:
             today=_due(reading, "today", at=at),
             watched=watched.rows,
             more_watched=bool(watched.next_cursor),
+            alarms=alarms(reading),
             returns=returns_of(reading, [one.id for one in watched.rows[:SHOWN]]),
         )
 

@@ -25,6 +25,7 @@ import routing.labels_models
 import routing.learning_models
 import routing.models
 import routing.part_models
+import routing.selective
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
@@ -252,6 +253,7 @@ def enums() -> list[type[StrEnum]]:
         routing.learning_models.TrainingState,
         routing.learning_models.Side,
         routing.learning_models.LearningAct,
+        routing.selective.LimitState,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
         callbacks.policy.Satisfaction,

@@ -161,16 +161,18 @@ def test_a_declared_day_changes_the_calendar_and_can_be_taken_back(browser: Flas
 
 
 def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation) -> None:
-    bad = browser.post("/admin/settings", data={"least": "120", "profile": "nowhere"})
+    bad = browser.post("/admin/settings", data={"least": "120", "profile": "nowhere", "promise": "80"})
     assert bad.status_code == 422
     assert "50 到 100" in bad.text
-    good = {"on": "yes", "least": "95", "excluded": "CJ-01，HB", "profile": "shandong"}
+    assert "90 到 99.9" in bad.text
+    good = {"on": "yes", "least": "95", "excluded": "CJ-01，HB", "profile": "shandong", "promise": "98.5"}
     assert browser.post("/admin/settings", data=good).status_code == 303
     with tools.db.read() as session:
         assert tickets.setting(session, "automatic_dispatch") == {
             "on": True,
             "least": 0.95,
             "excluded": ["CJ-01", "HB"],
+            "promise": 0.985,
         }
         assert tickets.setting(session, "deadline_profile") == {"name": "shandong"}
 

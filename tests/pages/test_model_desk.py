@@ -12,7 +12,7 @@ from sqlalchemy import select
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Role
 from hotline.wiring import Installation
-from routing import training
+from routing import limits, training
 from routing.learning_models import (
     LearningAct,
     LearningEntry,
@@ -21,6 +21,8 @@ from routing.learning_models import (
     ModelVersion,
     TrainingState,
 )
+from routing.limits_models import DispatchLimit
+from routing.selective import LimitState
 from tests.makers import make_user, sign_in
 
 
@@ -138,3 +140,42 @@ def test_what_is_not_there_cannot_be_promoted_or_left(admin: FlaskClient) -> Non
     assert admin.post("/model/promote", data={"version": "nothing"}).status_code == 404
     assert admin.post("/model/rollback", data={"version": "nothing"}).status_code == 404
     assert admin.post("/model/alarms/999").status_code == 404
+
+
+def tightened(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        session.add(
+            DispatchLimit(
+                scope="",
+                limit=0.97,
+                state=LimitState.TIGHTENED,
+                trials=120,
+                right=112,
+                lower=0.88,
+                reason="8 件派错",
+                at=now,
+            )
+        )
+        training.note(session, LearningAct.TIGHTENED, words="门槛收紧到 97%", by=SYSTEM, now=now, alarm=True)
+
+
+def test_a_tightened_limit_is_told_here_and_on_the_overview(
+    admin: FlaskClient, tools: Installation, now: datetime
+) -> None:
+    tightened(tools, now)
+    page = admin.get("/model").text
+    assert "112 / 120" in page
+    assert "97%" in page
+    assert "已收紧" in page
+    assert "门槛收紧到 97%" in admin.get("/supervision").text
+
+
+def test_an_administrator_loosens_with_a_reason_only(admin: FlaskClient, tools: Installation, now: datetime) -> None:
+    tightened(tools, now)
+    refused = admin.post("/model/limits", data={"scope": "", "reason": ""})
+    assert refused.status_code == 422
+    assert "请写明放宽的理由" in refused.text
+    assert admin.post("/model/limits", data={"scope": "", "reason": "目录已更正"}).status_code == 303
+    with tools.db.read() as session:
+        assert limits.policy(session).limit_for("any") == 0.9
+    assert "目录已更正" in admin.get("/model").text

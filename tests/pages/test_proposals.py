@@ -22,6 +22,7 @@ from routing import catalogue, suggesting
 from routing.catalogue import RowWish
 from routing.catalogue_models import Place, PlaceRegion
 from routing.models import DepartmentKind, Dispatch, Suggestion
+from routing.rules import AUTOMATIC_SETTING
 from tests.makers import make_actor, make_category, make_department, make_region, register_ticket, sign_in
 
 
@@ -201,7 +202,7 @@ def test_an_excluded_category_that_a_person_chose_is_never_sent_by_the_model(des
     with desk.tools.db.begin() as session:
         set_setting(
             session,
-            name=suggesting.AUTOMATIC_SETTING,
+            name=AUTOMATIC_SETTING,
             value={"on": True, "least": 0.9, "excluded": ["CJ-0306"]},
             by=desk.admin,
             now=desk.now,
