@@ -29,7 +29,7 @@ from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from hotline.web import forms, hints, present, proposals
 from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
-from routing import adjusting, catalogue
+from routing import adjusting, catalogue, parts
 from routing import queries as routing_queries
 from routing.models import Solved
 from routing.queries import ListFilter, TicketRow
@@ -69,6 +69,8 @@ class DispatchBody(_Body):
     """Where to."""
 
     department: str
+    #: Codes of the co-handlers (协办).
+    assist: list[str] = Field(default_factory=list, max_length=20)
     reason: str = Field(default="", max_length=LINE)
     version: int | None = None
 
@@ -83,6 +85,7 @@ class AnswerBody(_Body):
     solved: Solved = Solved.SOLVED
     plan: str = ""
     plan_on: date | None = None
+    left_out_why: str = Field(default="", max_length=LINE)
     version: int | None = None
 
 
@@ -245,11 +248,15 @@ def dispatch(number: str) -> ResponseReturnValue:
         if department is None:
             raise Invalid({"department": f"没有代码为“{given.department[:40]}”的单位。"})
         ticket = routing_queries.ticket_for(session, actor(), number, lock=True)
-        sent = routing.dispatch(
+        helpers = [routing_queries.department_by_code(session, code) for code in given.assist]
+        if unknown := [code for code, found in zip(given.assist, helpers, strict=True) if found is None]:
+            raise Invalid({"assist": f"没有代码为“{unknown[0][:40]}”的单位。"})
+        sent = parts.dispatch_shared(
             session,
             ticket_id=ticket.id,
             version=given.version,
             department_id=department.id,
+            assist_ids=[one.id for one in helpers if one is not None],
             reason=given.reason,
             by=actor(),
             now=now(),

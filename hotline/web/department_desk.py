@@ -28,9 +28,11 @@ from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from routing import actions as routing
+from routing import parts as part_acts
 from routing import queries as routing_queries
 from routing.answering import Doubt, doubts
 from routing.models import Ending, Solved
+from routing.parts import PartView
 from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
 from routing.steps import CLOCK_LABELS
 
@@ -165,6 +167,17 @@ class ReviewView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartLine:
+    """One part of the ticket in other hands, as the lead sees it."""
+
+    department: str
+    kind: Label
+    state: Label
+    due: DeadlineView
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkPage:
     """The department's working page of one ticket."""
 
@@ -215,6 +228,10 @@ class WorkPage:
     solved_options: tuple[tuple[str, str], ...]
     ways: tuple[tuple[str, str], ...]
     today: str
+    parts: tuple[PartLine, ...] = ()
+    parts_href: str = ""
+    #: Names of the co-handlers that have not answered: the lead waits for them or says why not.
+    waits_for: tuple[str, ...] = ()
     #: Which form was refused: contact, answer, send_back, note, rectify.
     form: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -451,6 +468,7 @@ def _feedback() -> routing.Feedback:
         solved=Solved(solved) if solved in set(Solved) else Solved.SOLVED,
         plan=forms.text("plan"),
         plan_on=plan_on,
+        left_out_why=forms.text("left_out_why"),
     )
     every: dict[str, str | Sequence[str]] = {**routing.problems_in(feedback, now=now()), **problems}
     if every:
@@ -536,6 +554,7 @@ def _work(
         files = ticket_queries.attachments(session, ticket.id)
         review = callback_queries.review_of(session, ticket.id) if ticket.kind.value == "bad_review" else None
         departments = routing_queries.departments(session)
+        shared = part_acts.of_ticket(session, ticket.id)
     mine = [row for row in sent if row.department_id in actor().department_ids]
     shown = mine[-1] if mine else sent[-1]
     current = next((row for row in sent if row.is_current), None)
@@ -604,24 +623,48 @@ def _work(
         solved_options=tuple(labels.options(Solved)),
         ways=tuple((way, way) for way in WAYS),
         today=present.day(local(now()).date()),
+        parts=tuple(_part(one) for one in shared if one.row.dispatch_id == shown.id),
+        parts_href=url_for("part.of_ticket", number=ticket.number),
+        waits_for=tuple(one.department for one in shared if one.row.dispatch_id == shown.id and not one.row.ended_at),
         form=form,
         errors=errors or {},
-        values=_values(values, now=now()),
+        values=_values(
+            values, now=now(), gathered=part_acts.gathered([one for one in shared if one.row.dispatch_id == shown.id])
+        ),
         warnings=tuple(DOUBTS[doubt] for doubt in warnings),
         warned=",".join(doubt.value for doubt in warnings),
     )
 
 
-def _values(typed: Mapping[str, str] | None, *, now: datetime) -> dict[str, str]:
+def _part(one: PartView) -> PartLine:
+    row = one.row
+    state = labels.label(row.ending) if row.ending else Label("办理中" if row.signed_at else "待签收", "warning")
+    return PartLine(
+        department=one.department,
+        kind=labels.label(row.kind),
+        state=state,
+        due=present.deadline(row.due_at, now=now(), done_at=row.answered_at or row.ended_at),
+        answer=row.answer,
+    )
+
+
+def _values(typed: Mapping[str, str] | None, *, now: datetime, gathered: str = "") -> dict[str, str]:
     blank = dict.fromkeys(
         (
             "contact_way", "contact_words", "found_true", "beyond_duty", "solved", "plan", "plan_on", "internal_note",
             "public_answer", "return_reason", "return_words", "return_basis", "return_department", "note",
-            "rectification",
+            "rectification", "left_out_why",
         ),
         "",
     )  # fmt: skip
-    return {**blank, "contact_at": present.field_moment(now), "contact_way": WAYS[0], **(typed or {})}
+    # What the co-handlers answered is the beginning of the lead's own note.
+    return {
+        **blank,
+        "internal_note": gathered,
+        "contact_at": present.field_moment(now),
+        "contact_way": WAYS[0],
+        **(typed or {}),
+    }
 
 
 def _seen(typed: Mapping[str, str] | None) -> int | None:

@@ -25,7 +25,7 @@ from hotline.web import dispatch_parts, forms, hints, labels, present, proposals
 from hotline.web.gate import actor, db, now, page
 from hotline.web.intake_desk import TRANSFERS
 from routing import actions as routing
-from routing import catalogue, territory
+from routing import catalogue, parts, territory
 from routing import queries as routing_queries
 from routing.catalogue import Proposal
 from routing.queries import DepartmentNode, WaitingTicket
@@ -143,6 +143,10 @@ class Typed:
     request_type: str = ""
     urgency: str = ""
     department_id: str = ""
+    #: Co-handlers (协办); a fourth one is named on the ticket's own page of parts.
+    assist_1: str = ""
+    assist_2: str = ""
+    assist_3: str = ""
     reason: str = ""
     answer: str = ""
     refusal_reason: str = ""
@@ -391,11 +395,12 @@ def send(number: str) -> ResponseReturnValue:
                     now=now(),
                 )
                 writing.flush()  # the dispatch below starts from the corrected ticket, still under our lock
-            routing.dispatch(
+            parts.dispatch_shared(
                 writing,
                 ticket_id=ticket.id,
                 version=ticket.version if changes else version,
                 department_id=int(typed.department_id),
+                assist_ids=[int(one) for one in (typed.assist_1, typed.assist_2, typed.assist_3) if one.isdecimal()],
                 reason=clean_line(typed.reason) or "按职责派单",
                 by=actor(),
                 now=now(),
@@ -780,6 +785,7 @@ def _ticket(
         region_id=str(ticket.region_id or ""),
         request_type=ticket.request_type.value,
         urgency=ticket.urgency.value,
+        **_usual_co_handlers(proposed, departments),
     )
     return render_template(
         "dispatch/show.html",
@@ -843,6 +849,13 @@ def _ticket(
             refused=refused,
         ),
     )
+
+
+def _usual_co_handlers(proposed: Proposal | None, departments: Sequence[DepartmentNode]) -> dict[str, str]:
+    """Return the fields of the co-handlers as the catalogue fills them; the dispatcher may empty them."""
+    ids = {node.code: str(node.id) for node in departments}
+    usual = [ids[code] for code in (proposed.co_handlers if proposed else ()) if code in ids]
+    return {f"assist_{index}": one for index, one in enumerate(usual[:3], start=1)}
 
 
 def _assisting(said: Mapping[str, Any], departments: Sequence[DepartmentNode]) -> list[str]:

@@ -30,6 +30,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("待派工单", "dispatch.queue", "send", _P.TICKET_DISPATCH, "tickets.state.registered"),
             Entry("时限审批", "deadline.queue", "clock-pause", _P.DEADLINE_APPROVE, "adjustments.waiting"),
             Entry("本单位工单", "department.inbox", "inbox", _P.TICKET_ANSWER, "mine.in_hand"),
+            Entry("协办任务", "part.inbox", "git-merge", _P.TICKET_ANSWER),
             Entry("回访", "callback.queue", "phone-outgoing", _P.CALLBACK_RECORD, "callbacks.waiting"),
             Entry("差评", "callback.reviews", "star", _P.REVIEW_JUDGE, "tickets.bad_review.open"),
         ),
@@ -39,6 +40,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             Entry("全部工单", "tickets.search", "clipboard-list", _P.TICKET_VIEW),
             Entry("运行总览", "supervision.overview", "chart-bar", _P.FIGURES_VIEW),
+            Entry("协办考核", "part.figures", "git-merge", _P.FIGURES_VIEW),
         ),
     ),
     (
