@@ -30,6 +30,7 @@ from hotline.web import (
     model_desk,
     part_desk,
     public,
+    return_desk,
     supervision,
     tickets,
 )
@@ -49,6 +50,7 @@ BLUEPRINTS: Final = (
     public.bp,
     intake_desk.bp,
     dispatch_desk.bp,
+    return_desk.bp,
     department_desk.bp,
     deadline_desk.bp,
     part_desk.bp,

@@ -20,6 +20,7 @@ import hotline.telephony.models
 import hotline.tickets.models
 import routing.adjustment_models
 import routing.catalogue_models
+import routing.duty_models
 import routing.labels_models
 import routing.learning_models
 import routing.limits_models
@@ -43,6 +44,7 @@ MODELS: Final = (
     routing.adjustment_models,
     routing.learning_models,
     routing.limits_models,
+    routing.duty_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

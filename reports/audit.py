@@ -180,6 +180,7 @@ _RULES: Final = (
             UNION ALL SELECT CASE WHEN done_at IS NULL THEN 'callbacks.waiting' ELSE 'callbacks.done' END, count(*)
                 FROM callbacks GROUP BY 1
             UNION ALL SELECT 'adjustments.waiting', count(*) FROM adjustments WHERE state = 'asked'
+            UNION ALL SELECT 'returns.open', count(*) FROM returns WHERE state = 'open'
         )
         SELECT coalesce(s.name, c.name) || '：' || coalesce(s.value, 0) || ' / ' || coalesce(c.value, 0)
         FROM stored s FULL JOIN counted c USING (name)
@@ -230,6 +231,33 @@ _RULES: Final = (
         WHERE s.ending = 'left_out' AND NOT EXISTS (
             SELECT 1 FROM answers a WHERE a.dispatch_id = s.dispatch_id AND a.left_out_why <> ''
         ) ORDER BY s.id
+        """,
+    ),
+    _Rule(
+        name="returns_are_counted",
+        words="退单次数应等于生效的退单",
+        sql="""
+        SELECT t.number || '：' || t.returned || ' / ' || count(d.id) FROM tickets t
+        LEFT JOIN dispatches d ON d.ticket_id = t.id AND d.ending = 'sent_back'
+        WHERE t.dispatched_at IS NOT NULL OR t.returned <> 0
+        GROUP BY t.id HAVING t.returned <> count(d.id) ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="open_returns_are_of_who_holds",
+        words="待审核的退单申请应来自在手单位",
+        sql="""
+        SELECT t.number FROM returns r JOIN tickets t ON t.id = r.ticket_id JOIN dispatches d ON d.id = r.dispatch_id
+        WHERE r.state = 'open' AND (NOT d.is_current OR d.ended_at IS NOT NULL OR d.answered_at IS NOT NULL)
+        ORDER BY r.id
+        """,
+    ),
+    _Rule(
+        name="returns_are_ruled_from_outside",
+        words="退单应由退单单位以外的人审核",
+        sql="""
+        SELECT t.number FROM returns r JOIN tickets t ON t.id = r.ticket_id
+        WHERE r.decided_by IS NOT NULL AND r.state IN ('upheld', 'refused') AND r.decided_by = r.asked_by ORDER BY r.id
         """,
     ),
     _Rule(

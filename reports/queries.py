@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import and_, case, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
 from callbacks.models import BadReview, Callback
@@ -19,7 +19,7 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Kind
 from reports.indicators import WATCH_REPEATS, WATCH_RETURNS, WATCH_REWORK, ClosingFact, PartFact, Reach, ReviewFact
-from routing.models import Department, Dispatch, Ending
+from routing.models import Department, Dispatch
 from routing.part_models import Subtask
 
 #: A callback belongs into the three days after its planned time (domain.md 3.3: three attempts within three days).
@@ -80,8 +80,6 @@ def review_facts(session: Session, *, since: datetime) -> Sequence[ReviewFact]:
 
 #: 重办率 on the overview is that of the closings of so many days.
 REWORK_DAYS: Final = timedelta(days=7)
-#: Registered, out, back, out, back: a ticket that was sent back twice has been written at least so often.
-_LEAST_VERSION: Final = 1 + 2 * WATCH_RETURNS
 
 
 class Figure(StrEnum):
@@ -165,20 +163,12 @@ def _condition(figure: Figure, *, now: datetime) -> ColumnElement[bool]:
 
 
 def _watched() -> ColumnElement[bool]:
-    back = aliased(Dispatch, name="sent_back_before")
-    returned = (
-        select(func.count())
-        .where(back.ticket_id == Ticket.id, back.ending == Ending.SENT_BACK)
-        .correlate(Ticket)
-        .scalar_subquery()
-    )
     return and_(
         Ticket.state.in_([state for state in State if state is not State.CLOSED]),
         or_(
             Ticket.rework_rounds >= WATCH_REWORK,
             Ticket.repeats >= WATCH_REPEATS,
-            # The first half costs nothing and leaves few for the second.
-            and_(Ticket.version >= _LEAST_VERSION, returned >= WATCH_RETURNS),
+            Ticket.returned >= WATCH_RETURNS,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What dispatchers and departments do: dispatch, sign, contact, answer, send back, rework."""
+"""What dispatchers and departments do: dispatch, sign, contact, answer, rework; returns are in `routing.returning`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind
 from routing import catalogue, granting, labels, tree
-from routing.events import TicketAnswered, TicketDispatched, TicketSentBack, TicketSigned
+from routing.duty_queries import open_return
+from routing.events import TicketAnswered, TicketDispatched, TicketSigned
 from routing.labels_models import LabelTask, Provenance
 from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
 from routing.queries import current_dispatch, department_by_code, open_parts
@@ -31,13 +32,6 @@ from routing.territory import pairs
 
 LEAST_ANSWER: Final = 10
 MOST_TEXT: Final = 10_000
-_RETURN_REASONS: Final = {
-    "not_our_duty": "不属本单位职责",
-    "not_our_area": "不在本单位辖区",
-    "cross_duty": "职责交叉需明确主办",
-    "facts_missing": "要素不全无法办理",
-    "duplicate": "与其他工单重复",
-}
 
 
 _DISPATCHES: Final = cast("Table", Dispatch.__table__)
@@ -76,11 +70,6 @@ class Feedback:
     plan_on: date | None = None
     #: Why the lead answers although a co-handler has not; needed then and only then.
     left_out_why: str = ""
-
-
-def return_reasons() -> Mapping[str, str]:
-    """Return the reasons for which a ticket may be sent back, code -> words."""
-    return _RETURN_REASONS
 
 
 def dispatch(
@@ -192,6 +181,8 @@ def answer(
     waits_for = open_parts(session, row.id)
     if waits_for and not checked.left_out_why:
         raise Invalid({"left_out_why": f"{'、'.join(waits_for)}尚未反馈；如不等待，请说明理由。"})
+    if open_return(session, ticket_id) is not None:
+        raise WrongState("退单申请正在审核，不能同时反馈；要继续办理，请先撤回退单申请。")
     if ticket.state is State.DISPATCHED:
         _sign(session, ticket, row, by=by, now=now)
     written = write_new(
@@ -240,55 +231,6 @@ def answer(
         )
     outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
     return written
-
-
-def send_back(
-    session: Session,
-    *,
-    ticket_id: int,
-    version: int,
-    reason: str,
-    words: str,
-    basis: str,
-    suggested_department_id: int | None,
-    by: Actor,
-    now: datetime,
-) -> Dispatch:
-    """Return a ticket that is not one's duty, with reason, words and legal basis (退单, domain.md 2.6)."""
-    problems = {}
-    if reason not in _RETURN_REASONS:
-        problems["reason"] = "请选择退单理由。"
-    if not words.strip():
-        problems["words"] = "请说明退单的具体情况。"
-    if not basis.strip():
-        problems["basis"] = "请填写退单依据（法规、三定方案或权责清单条款）。"
-    if problems:
-        raise Invalid(problems)
-    ticket = tickets.lock(session, ticket_id, version=version)
-    row = require_holder(session, ticket_id=ticket_id, by=by)
-    until = row.steps.get("return", {}).get("due")
-    if until and now > datetime.fromisoformat(until):
-        raise WrongState(f"退单期限已于 {local(datetime.fromisoformat(until)):%m-%d %H:%M} 届满，须按时办理。")
-    suggested = session.get(Department, suggested_department_id) if suggested_department_id else None
-    row.is_current = False
-    _end(row, Ending.SENT_BACK, now=now)
-    tickets.move(
-        session,
-        ticket,
-        Act.SEND_BACK,
-        by=by,
-        now=now,
-        note=redact(words.strip())[:2_000],
-        details={
-            "reason": reason,
-            "reason_words": _RETURN_REASONS[reason],
-            "basis": redact(basis.strip())[:1_000],
-            "suggested": suggested.name if suggested else "",
-        },
-    )
-    labels.returned(session, ticket_id=ticket_id, proposed=suggested, by=by, now=now)
-    outbox.publish(session, TicketSentBack(ticket_id=ticket_id, dispatch_id=row.id), now=now)
-    return row
 
 
 def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: datetime) -> None:

@@ -37,8 +37,25 @@ class TicketAnswered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReturnAsked(Event):
+    """A department says that a ticket is not its duty; the hotline must rule."""
+
+    ticket_id: int
+    return_id: int
+    dispatch_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnRefused(Event):
+    """The hotline has ruled that the department keeps the ticket."""
+
+    ticket_id: int
+    return_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TicketSentBack(Event):
-    """The department says that it is not its duty."""
+    """The hotline has upheld a return; the ticket is in nobody's hands until it is sent on."""
 
     ticket_id: int
     dispatch_id: int

@@ -95,6 +95,22 @@ def grant(
     return _granted(clocks, profile=profile, terms=terms)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limited:
+    """One limit, counted, with the steps that lead to its end."""
+
+    due_at: datetime
+    steps: tuple[str, ...]
+
+
+def limit_of(session: Session, ticket: Ticket, *, clock: ClockName, now: datetime) -> Limited | None:
+    """Return one limit of the city's profile for this ticket, counted from now; nothing where the city sets none."""
+    rules = _rules(session, now=now)
+    here = Spell(dispatch_id=0, department_id=0, sent_at=now, terms=_terms(ticket, sla_class=""))
+    found = clock_named(_clocks(session, [here], profile=profiles.load(rules.profile), calendar=rules.calendar), clock)
+    return Limited(due_at=found.due_at, steps=tuple(step.text for step in found.steps)) if found else None
+
+
 def recount(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime) -> Grant:
     """Count every clock of a dispatch anew from all that changed since, and write the answer down.
 

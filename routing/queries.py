@@ -720,12 +720,6 @@ def _waiting(actor: Actor) -> Any:  # noqa: ANN401 - a select of seven columns h
     )
     held = aliased(Dispatch, name="held_before")
     holder = aliased(Department, name="holder_before")
-    returned = (
-        select(func.count())
-        .where(held.ticket_id == Ticket.id, held.ending == Ending.SENT_BACK)
-        .correlate(Ticket)
-        .scalar_subquery()
-    )
     returned_by = (
         select(holder.short_name)
         .join(held, held.department_id == holder.id)
@@ -736,7 +730,7 @@ def _waiting(actor: Actor) -> Any:  # noqa: ANN401 - a select of seven columns h
         .scalar_subquery()
     )
     return (
-        select(Ticket, Category.path, Region.path, Region.code, Suggestion, returned, returned_by)
+        select(Ticket, Category.path, Region.path, Region.code, Suggestion, returned_by)
         .join(Category, Category.id == Ticket.category_id, isouter=True)
         .join(Region, Region.id == Ticket.region_id, isouter=True)
         .join(Suggestion, Suggestion.id == newest, isouter=True)
@@ -745,7 +739,7 @@ def _waiting(actor: Actor) -> Any:  # noqa: ANN401 - a select of seven columns h
 
 
 def _waiting_row(row: Any) -> WaitingTicket:  # noqa: ANN401 - the columns of the select above
-    ticket, category, region, region_code, suggestion, returned, returned_by = row
+    ticket, category, region, region_code, suggestion, returned_by = row
     return WaitingTicket(
         id=ticket.id,
         number=ticket.number,
@@ -766,7 +760,7 @@ def _waiting_row(row: Any) -> WaitingTicket:  # noqa: ANN401 - the columns of th
         repeats=ticket.repeats,
         confidential=ticket.confidential,
         flags=tuple(ticket.flags),
-        returned=returned,
+        returned=ticket.returned,
         returned_by=returned_by or "",
         suggestion=suggestion,
     )
@@ -979,9 +973,7 @@ def tickets_where(
 def returns_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, int]:
     """Return, for each of these tickets that was sent back, how often it was."""
     rows = session.execute(
-        select(Dispatch.ticket_id, func.count())
-        .where(Dispatch.ticket_id.in_(list(ticket_ids)), Dispatch.ending == Ending.SENT_BACK)
-        .group_by(Dispatch.ticket_id)
+        select(Ticket.id, Ticket.returned).where(Ticket.id.in_(list(ticket_ids)), Ticket.returned > 0)
     )
     return {ticket_id: name for ticket_id, name in rows}  # noqa: C416 - dict() does not see that a row is a pair
 

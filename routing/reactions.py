@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions, adjusting, labels
+from routing import actions, adjusting, labels, returning
 
 
 def end_dispatch(session: Session, event: TicketClosed) -> None:
@@ -22,6 +22,7 @@ def end_dispatch(session: Session, event: TicketClosed) -> None:
         withdrawn=event.outcome == Outcome.WITHDRAWN.value,
         now=ticket.closed_at,
     )
+    returning.lapse(session, ticket_id=event.ticket_id, now=ticket.closed_at)
 
 
 def keep_corrected_labels(session: Session, event: TicketAmended) -> None:

@@ -22,6 +22,8 @@ from hotline.people.models import User
 from hotline.people.passwords import hash_password
 from hotline.tickets.models import Category, Region, Ticket
 from routing import actions as routing
+from routing import returning
+from routing.duty_models import Return
 from routing.models import Department, DepartmentKind, Membership
 
 PASSWORD = "Correct-horse-9"
@@ -132,6 +134,45 @@ def dispatched_ticket(session: Session, department: Department, *, now: datetime
         now=now,
     )
     return session.get_one(Ticket, registered.ticket_id)
+
+
+def ask_return(
+    session: Session, ticket: Ticket, *, by: Actor, now: datetime, suggested: Department | None = None, **given: Any
+) -> Return:
+    """Let a unit ask the hotline to take a ticket back; without a suggestion it says that facts are missing."""
+    return returning.ask(
+        session,
+        **{
+            "ticket_id": ticket.id,
+            "version": None,
+            "reason": "not_our_duty" if suggested else "facts_missing",
+            "words": "该设施由其他单位管养。",
+            "basis": "权责清单第十二条",
+            "suggested_department_id": suggested.id if suggested else None,
+            "by": by,
+            "now": now,
+            **given,
+        },
+    )
+
+
+def returned_ticket(
+    session: Session,
+    ticket: Ticket,
+    *,
+    by: Actor,
+    suggested: Department | None = None,
+    to: Department | None = None,
+    reviewer: Actor | None = None,
+    now: datetime,
+    **given: Any,
+) -> None:
+    """Let a unit give a ticket back and the hotline uphold it; it goes to `to`, or back into the queue."""
+    asked = ask_return(session, ticket, by=by, suggested=suggested, now=now, **given)
+    reviewer = reviewer or make_actor(session, Role.DISPATCHER, now=now)
+    returning.uphold(
+        session, return_id=asked.id, department_id=to.id if to else None, words="依据成立。", by=reviewer, now=now
+    )
 
 
 def answered_ticket(

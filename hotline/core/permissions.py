@@ -49,6 +49,8 @@ class Permission(StrEnum):
     """Train the text model, put one in use, go back, settle doubtful examples."""
     PERSONAL_REVEAL = "personal:reveal"
     """See a citizen's name, phone and address in clear, each time with a line in the journal."""
+    RETURN_RULE = "return:rule"
+    """Rule on a unit's wish to give a ticket back; never on that of a unit one belongs to."""
     REVIEW_JUDGE = "review:judge"
     """Verify and classify a bad review; two different persons are needed."""
     REVIEW_RECEIVE = "review:receive"
@@ -74,7 +76,7 @@ class Permission(StrEnum):
     TICKET_REWORK = "ticket:rework"
     """Send an answered ticket back to be done again."""
     TICKET_SEND_BACK = "ticket:send_back"
-    """Return a ticket that is not one's own duty, with reason and basis."""
+    """Ask to give back a ticket that is not one's own duty, with reason and basis; the hotline rules on it."""
     TICKET_SIGN = "ticket:sign"
     """Sign for a ticket on behalf of the department that holds it."""
     TICKET_SUBMIT = "ticket:submit"
@@ -108,6 +110,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.DISPATCHER: _HOTLINE
     | {
         _P.CATALOGUE_PROPOSE,
+        _P.RETURN_RULE,
         _P.TICKET_AMEND,
         _P.TICKET_ANSWER_DIRECTLY,
         _P.TICKET_DISPATCH,
@@ -126,6 +129,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.MODEL_MANAGE,
+        _P.RETURN_RULE,
         _P.REVIEW_JUDGE,
         _P.TICKET_AMEND,
         _P.TICKET_DISPATCH,

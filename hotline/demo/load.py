@@ -25,6 +25,7 @@ import hotline.people.queries
 import hotline.tickets.actions
 import routing.actions
 import routing.queries
+import routing.returning
 from callbacks.models import ReviewVerdict
 from callbacks.policy import ATTEMPTS, FIRST_HOUR, LAST_HOUR, AttemptOutcome
 from classifier import seeds
@@ -490,7 +491,7 @@ class _Life:
         window = datetime.fromisoformat(self._current().steps["return"]["due"])
         at = _office(sent_at + timedelta(hours=3), before=min(window, _between(sent_at, self.now, 0.5)), after=sent_at)
         at = min(at, _between(sent_at, min(window, self.now), 0.5))
-        routing.actions.send_back(
+        asked = routing.returning.ask(
             self.session,
             ticket_id=self.ticket_id,
             version=self._version(),
@@ -502,7 +503,14 @@ class _Life:
             now=at,
         )
         again = at + timedelta(minutes=20 + self.number % 20)
-        self._dispatch(self.department_id, again)
+        routing.returning.uphold(
+            self.session,
+            return_id=asked.id,
+            department_id=self.department_id,
+            words="依据成立，同意退单，改派应承办单位。",
+            by=self.people.one(Role.DISPATCHER, self.number),
+            now=again,
+        )
         return again
 
     def _round(self, one: Round, signed_at: datetime, *, share: float) -> datetime:

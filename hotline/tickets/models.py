@@ -108,6 +108,7 @@ class Ticket(Base):
     repeats_id: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"))
     repeats: Mapped[int] = mapped_column(default=0, server_default="0", comment="how often it was reported again")
     rework_rounds: Mapped[int] = mapped_column(default=0, server_default="0")
+    returned: Mapped[int] = mapped_column(default=0, server_default="0", comment="how often a unit gave it back")
     flags: Mapped[list[Any]] = mapped_column(default=list, server_default="[]", comment="risk flags, model_down ...")
 
     source_system: Mapped[str | None] = mapped_column(comment="an external feed or an import")
@@ -146,6 +147,7 @@ class Ticket(Base):
             "(outcome IS NOT DISTINCT FROM 'transferred') = (transfer_to IS NOT NULL)",
             name="transferred_has_target",
         ),
+        CheckConstraint("returned >= 0", name="returned_counts"),
         CheckConstraint("(source_system IS NULL) = (source_key IS NULL)", name="source_whole"),
         CheckConstraint("char_length(title) BETWEEN 1 AND 300", name="title_length"),
         CheckConstraint("char_length(content) BETWEEN 1 AND 120000", name="content_length"),

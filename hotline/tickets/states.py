@@ -43,6 +43,7 @@ class Act(StrEnum):
     WITHDRAW = "withdraw"
     DISPATCH = "dispatch"
     SIGN = "sign"
+    #: A unit's return has taken effect: the hotline upheld it.
     SEND_BACK = "send_back"
     ANSWER = "answer"
     CONFIRM = "confirm"
@@ -51,11 +52,13 @@ class Act(StrEnum):
     REWORK = "rework"
     # Acts that leave the ticket where it stands:
     AMEND = "amend"
+    ASK_RETURN = "ask_return"
     ATTACH = "attach"
     CALL = "call"
     CONTACT = "contact"
     NOTE = "note"
     RATE = "rate"
+    REFUSE_RETURN = "refuse_return"
     REVEAL = "reveal"
     REPEAT = "repeat"
     SUGGEST = "suggest"
@@ -73,6 +76,7 @@ class Act(StrEnum):
     SIGN_PART = "sign_part"
     ANSWER_PART = "answer_part"
     END_PART = "end_part"
+    WITHDRAW_RETURN = "withdraw_return"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,18 +113,20 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.WITHDRAW,         {_S.REGISTERED, _S.DISPATCHED, _S.SIGNED},   _S.CLOSED,     _P.TICKET_AMEND,           _O.WITHDRAWN),
     _move(Act.DISPATCH,         {_S.REGISTERED},                             _S.DISPATCHED, _P.TICKET_DISPATCH),
     _move(Act.SIGN,             {_S.DISPATCHED},                             _S.SIGNED,     _P.TICKET_SIGN),
-    _move(Act.SEND_BACK,        {_S.DISPATCHED, _S.SIGNED},                  _S.REGISTERED, _P.TICKET_SEND_BACK),
+    _move(Act.SEND_BACK,        {_S.DISPATCHED, _S.SIGNED},                  _S.REGISTERED, _P.RETURN_RULE),
     _move(Act.ANSWER,           {_S.SIGNED},                                 _S.ANSWERED,   _P.TICKET_ANSWER),
     _move(Act.CONFIRM,          {_S.ANSWERED},                               _S.CLOSED,     _P.TICKET_CLOSE,           _O.CONFIRMED),
     _move(Act.GIVE_UP_CALLING,  {_S.ANSWERED},                               _S.CLOSED,     _P.TICKET_CLOSE,           _O.UNREACHABLE),
     _move(Act.DECLINE_CALLBACK, {_S.ANSWERED},                               _S.CLOSED,     _P.TICKET_CLOSE,           _O.DECLINED),
     _move(Act.REWORK,           {_S.ANSWERED, _S.CLOSED},                    _S.DISPATCHED, _P.TICKET_REWORK),
     _move(Act.AMEND,            _OPEN,                                       None,          _P.TICKET_AMEND),
+    _move(Act.ASK_RETURN,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SEND_BACK),
     _move(Act.ATTACH,           _ANY,                                        None,          _P.TICKET_NOTE),
     _move(Act.CALL,             {_S.ANSWERED},                               None,          _P.CALLBACK_RECORD),
     _move(Act.CONTACT,          {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
     _move(Act.NOTE,             _ANY,                                        None,          _P.TICKET_NOTE),
     _move(Act.RATE,             _ANY,                                        None,          _P.TICKET_SUBMIT),
+    _move(Act.REFUSE_RETURN,    {_S.DISPATCHED, _S.SIGNED},                  None,          _P.RETURN_RULE),
     _move(Act.REVEAL,           _ANY,                                        None,          _P.PERSONAL_REVEAL),
     _move(Act.REPEAT,           _ANY,                                        None,          _P.TICKET_REGISTER),
     _move(Act.SUGGEST,          _ANY,                                        None,          _P.TICKET_SUGGEST),
@@ -138,6 +144,7 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.SIGN_PART,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SIGN),
     _move(Act.ANSWER_PART,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
     _move(Act.END_PART,         {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
+    _move(Act.WITHDRAW_RETURN,  {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SEND_BACK),
 ))
 # fmt: on
 
@@ -146,6 +153,9 @@ MOVES: Final[Mapping[Act, Move]] = dict((
 HANDLING: Final = frozenset(
     {
         Act.SIGN,
+        Act.ASK_RETURN,
+        Act.WITHDRAW_RETURN,
+        Act.REFUSE_RETURN,
         Act.SEND_BACK,
         Act.ANSWER,
         Act.CONTACT,

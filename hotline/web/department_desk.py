@@ -1,4 +1,4 @@
-"""The department's desk (承办单位): sign, contact, answer, send back."""
+"""The department's desk (承办单位): sign, contact, answer, ask to give back."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from routing import actions as routing
+from routing import duty_queries, returning
 from routing import parts as part_acts
 from routing import queries as routing_queries
 from routing.answering import Doubt, doubts
+from routing.duty_queries import ReturnView
+from routing.duty_rules import ReturnState
 from routing.models import Ending, Solved
 from routing.parts import PartView
 from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
@@ -142,6 +145,20 @@ class RoundView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReturnLine:
+    """One return of the ticket that has not taken effect: waiting, refused or taken back."""
+
+    id: int
+    state: Label
+    department: str
+    asked: str
+    words: str
+    ruling: str
+    due: DeadlineView
+    mine: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileView:
     """One attachment."""
 
@@ -222,6 +239,10 @@ class WorkPage:
     files_action: str
     review: ReviewView | None
     return_open: bool
+    #: The return that waits for the hotline, and those that were refused or taken back (domain.md 2.6).
+    asked: ReturnLine | None
+    asked_before: tuple[ReturnLine, ...]
+    returned: int
     return_words: str
     return_reasons: tuple[tuple[str, str], ...]
     departments: tuple[tuple[str, str], ...]
@@ -374,12 +395,17 @@ def answer(number: str) -> ResponseReturnValue:
 @bp.post("/department/<number>/send-back")
 @page(Permission.TICKET_SEND_BACK)
 def send_back(number: str) -> ResponseReturnValue:
-    """Return a ticket that is not one's own duty."""
-    names = {"reason": "return_reason", "words": "return_words", "basis": "return_basis"}
+    """Ask the hotline to take a ticket back that is not one's own duty."""
+    names = {
+        "reason": "return_reason",
+        "words": "return_words",
+        "basis": "return_basis",
+        "suggested": "return_department",
+    }
     try:
         with db().begin() as session:
             ticket = routing_queries.ticket_for(session, actor(), number)
-            routing.send_back(
+            returning.ask(
                 session,
                 ticket_id=ticket.id,
                 version=forms.required("version"),
@@ -392,8 +418,19 @@ def send_back(number: str) -> ResponseReturnValue:
             )
     except Invalid as error:
         return _refused(number, "send_back", _renamed(error, names))
-    forms.told("success", f"{number} 已退回热线中心重新派单。")
-    return redirect(url_for("department.inbox"), code=303)
+    forms.told("success", f"{number} 的退单申请已提交热线审核；审核期间仍由本单位办理，时限照常计算。")
+    return _back(number)
+
+
+@bp.post("/department/<number>/take-back")
+@page(Permission.TICKET_SEND_BACK)
+def take_back(number: str) -> ResponseReturnValue:
+    """Withdraw the return that waits for the hotline."""
+    with db().begin() as session:
+        routing_queries.ticket_for(session, actor(), number)
+        returning.take_back(session, return_id=forms.required("return_id"), by=actor(), now=now())
+    forms.told("success", f"{number} 的退单申请已撤回，请继续办理。")
+    return _back(number)
 
 
 @bp.post("/department/<number>/note")
@@ -555,12 +592,14 @@ def _work(
         review = callback_queries.review_of(session, ticket.id) if ticket.kind.value == "bad_review" else None
         departments = routing_queries.departments(session)
         shared = part_acts.of_ticket(session, ticket.id)
+        returns = duty_queries.returns_of_ticket(session, ticket.id)
     mine = [row for row in sent if row.department_id in actor().department_ids]
     shown = mine[-1] if mine else sent[-1]
     current = next((row for row in sent if row.is_current), None)
     in_hand = current is not None and current is shown and not current.answered_at and not current.ended_at
-    sent_back = (row.id for row in sent if row.ending == Ending.SENT_BACK.value)
-    returned = dict(zip(sent_back, (_returned(one) for one in entries if one.act is Act.SEND_BACK), strict=False))
+    returned = {one.dispatch_id: _returned(one) for one in returns if one.state is ReturnState.UPHELD}
+    asked = [_asked(one) for one in returns if one.state is not ReturnState.UPHELD]
+    waiting = next((one for one in returns if one.state is ReturnState.OPEN), None)
     return_due = _return_due(shown)
     may_know = ticket_actions.may_reveal(ticket, actor())
     return WorkPage(
@@ -616,9 +655,12 @@ def _work(
         ),
         files_action=url_for("tickets.attach", number=ticket.number),
         review=_review(review) if review else None,
-        return_open=return_due is None or now() <= return_due,
+        return_open=waiting is None and (return_due is None or now() <= return_due),
+        asked=_asked(waiting) if waiting else None,
+        asked_before=tuple(one for one in asked if waiting is None or one.id != waiting.id),
+        returned=ticket.returned,
         return_words=_return_words(return_due),
-        return_reasons=tuple(routing.return_reasons().items()),
+        return_reasons=_reasons_left(returns),
         departments=_choices(departments),
         solved_options=tuple(labels.options(Solved)),
         ways=tuple((way, way) for way in WAYS),
@@ -750,12 +792,44 @@ def _contact(entry: TimelineEntry) -> ContactView:
     )
 
 
-def _returned(entry: TimelineEntry) -> str:
-    told = entry.details
-    parts = [f"{told.get('reason_words', '')}。{entry.note}", f"依据：{told.get('basis', '')}"]
-    if told.get("suggested"):
-        parts.append(f"建议承办：{told['suggested']}")
+def _returned(row: ReturnView) -> str:
+    parts = [f"{labels.words(row.reason)}。{row.words}", f"依据：{row.basis}"]
+    if row.suggested:
+        parts.append(f"建议承办：{row.suggested}")
+    if row.decision:
+        parts.append(f"审核意见：{row.decision}")
     return "；".join(parts)
+
+
+def _asked(row: ReturnView) -> ReturnLine:
+    return ReturnLine(
+        id=row.id,
+        state=labels.label(row.state),
+        department=row.department,
+        asked=present.moment(row.asked_at),
+        words="；".join(
+            part
+            for part in (
+                f"{labels.words(row.reason)}。{row.words}",
+                f"依据：{row.basis}",
+                f"建议承办：{row.suggested}" if row.suggested else "",
+            )
+            if part
+        ),
+        ruling=row.decision,
+        due=present.deadline(row.decide_due_at if row.state is ReturnState.OPEN else None, now=now()),
+        mine=row.department_id in actor().department_ids,
+    )
+
+
+def _reasons_left(returns: Sequence[ReturnView]) -> tuple[tuple[str, str], ...]:
+    """Return the reasons that may still be given: one that was refused to this unit may not (domain.md 2.6, rule 6)."""
+    refused = {
+        one.reason.value
+        for one in returns
+        if one.state is ReturnState.REFUSED and one.department_id in actor().department_ids
+    }
+    return tuple((code, words) for code, words in returning.return_reasons().items() if code not in refused)
 
 
 def _round(row: DispatchView, *, returned: str) -> RoundView:

@@ -25,7 +25,7 @@ from hotline.web import dispatch_parts, forms, hints, labels, present, proposals
 from hotline.web.gate import actor, db, now, page
 from hotline.web.intake_desk import TRANSFERS
 from routing import actions as routing
-from routing import catalogue, parts, territory
+from routing import catalogue, duty_queries, parts, territory
 from routing import queries as routing_queries
 from routing.catalogue import Proposal
 from routing.queries import DepartmentNode, WaitingTicket
@@ -754,8 +754,7 @@ def _ticket(
         departments = routing_queries.departments(reading)
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
-        entries = ticket_queries.timeline(reading, ticket.id)
-        dispatches = routing_queries.dispatches_of(reading, ticket.id)
+        returns = duty_queries.returns_of_ticket(reading, ticket.id)
         near = ticket_queries.similar(
             reading, f"{ticket.title}\n{ticket.content}", since=now() - _PRECEDENTS_WITHIN, limit=12
         )
@@ -834,7 +833,7 @@ def _ticket(
             ],
             assist=_assisting(said, departments),
             precedents=similar,
-            returns=dispatch_parts.returns_of(entries, dispatches),
+            returns=dispatch_parts.returns_of(returns),
             categories=[(node.id, node.path) for node in categories if node.is_leaf or node.id == ticket.category_id],
             regions=[(node.id, node.path) for node in regions],
             departments=[(node.id, node.name) for node in departments],

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from flask import url_for
 
-from hotline.tickets.queries import Earlier, TimelineEntry
-from hotline.tickets.states import Act
+from hotline.tickets.queries import Earlier
 from hotline.web import hints, labels, present
 from hotline.web.gate import now
-from routing.queries import DepartmentNode, DispatchView
+from routing.duty_queries import ReturnView
+from routing.queries import DepartmentNode
 
 #: A precedent need not be the same matter, only one of its kind.
 _LEAST_PRECEDENT: Final = 0.35
@@ -35,7 +35,7 @@ class Precedent:
 
 @dataclass(frozen=True, kw_only=True)
 class Return:
-    """One send-back: who, when, why, on what basis, and whom the unit suggests."""
+    """One return: who, when, why, on what basis, whom the unit suggests, and how the hotline ruled."""
 
     department: str
     by: str
@@ -44,6 +44,9 @@ class Return:
     words: str
     basis: str
     suggested: str
+    state: str
+    state_tone: str
+    ruling: str
 
 
 def precedents_of(
@@ -87,19 +90,20 @@ def _age(at: datetime) -> str:
     return f"{present.span_words((now() - at).total_seconds())}前"
 
 
-def returns_of(entries: Sequence[TimelineEntry], dispatches: Sequence[DispatchView]) -> list[Return]:
-    """Return every send-back with the unit that made it; the n-th one ended the n-th dispatch that was sent back."""
-    sent_back = [one for one in dispatches if one.ending == "sent_back"]
-    acts = [entry for entry in entries if entry.act is Act.SEND_BACK]
+def returns_of(rows: Sequence[ReturnView]) -> list[Return]:
+    """Return every return of the ticket in words, the oldest first."""
     return [
         Return(
-            department=one.department,
-            by=entry.by_name,
-            at=present.short(entry.at, now=now()),
-            reason=str(entry.details.get("reason_words", "")),
-            words=entry.note,
-            basis=str(entry.details.get("basis", "")),
-            suggested=str(entry.details.get("suggested", "")),
+            department=row.department,
+            by=row.asked_by,
+            at=present.short(row.asked_at, now=now()),
+            reason=labels.words(row.reason),
+            words=row.words,
+            basis=row.basis,
+            suggested=row.suggested,
+            state=labels.label(row.state).words,
+            state_tone=labels.label(row.state).tone,
+            ruling="；".join(part for part in (row.decision, row.decided_by) if part),
         )
-        for entry, one in zip(acts, sent_back, strict=False)
+        for row in rows
     ]

@@ -18,6 +18,7 @@ from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.adjustment_models import AdjustmentKind, AdjustmentState
 from routing.catalogue_models import CatalogueState, TrialState
 from routing.catalogue_rules import Flaw
+from routing.duty_rules import RETURN_REASONS, ReturnState
 from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved
@@ -63,7 +64,10 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.WITHDRAW, Label("撤单")),
     (Act.DISPATCH, Label("派单")),
     (Act.SIGN, Label("签收")),
-    (Act.SEND_BACK, Label("退单")),
+    (Act.SEND_BACK, Label("退单生效")),
+    (Act.ASK_RETURN, Label("申请退单")),
+    (Act.WITHDRAW_RETURN, Label("撤回退单申请")),
+    (Act.REFUSE_RETURN, Label("驳回退单")),
     (Act.ANSWER, Label("反馈")),
     (Act.CONFIRM, Label("回访办结")),
     (Act.GIVE_UP_CALLING, Label("多次未接通，办结")),
@@ -139,6 +143,12 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Ending.REWORKED, Label("转入重办", "warning")),
     (Ending.CLOSED, Label("已办结", "success")),
     (Ending.WITHDRAWN, Label("已撤单")),
+    *((reason, Label(words)) for reason, words in RETURN_REASONS.items()),
+    (ReturnState.OPEN, Label("待审核", "warning")),
+    (ReturnState.UPHELD, Label("已同意", "info")),
+    (ReturnState.REFUSED, Label("已驳回", "danger")),
+    (ReturnState.WITHDRAWN, Label("已撤回")),
+    (ReturnState.LAPSED, Label("已终止")),
     (Solved.SOLVED, Label("已解决", "success")),
     (Solved.PARTLY, Label("部分解决", "warning")),
     (Solved.UNSOLVED, Label("未解决", "danger")),

@@ -29,6 +29,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("来电登记", "intake.new", "phone-plus", _P.TICKET_REGISTER),
             Entry("待派工单", "dispatch.queue", "send", _P.TICKET_DISPATCH, "tickets.state.registered"),
             Entry("时限审批", "deadline.queue", "clock-pause", _P.DEADLINE_APPROVE, "adjustments.waiting"),
+            Entry("退单审核", "returns.queue", "arrow-back-up", _P.RETURN_RULE, "returns.open"),
             Entry("本单位工单", "department.inbox", "inbox", _P.TICKET_ANSWER, "mine.in_hand"),
             Entry("协办任务", "part.inbox", "git-merge", _P.TICKET_ANSWER),
             Entry("回访", "callback.queue", "phone-outgoing", _P.CALLBACK_RECORD, "callbacks.waiting"),

@@ -139,6 +139,9 @@ _TONES: Final = {
     "dispatch": ("info", "send"),
     "sign": ("info", "clipboard-check"),
     "send_back": ("warning", "arrow-back-up"),
+    "ask_return": ("warning", "arrow-back-up"),
+    "withdraw_return": ("neutral", "x"),
+    "refuse_return": ("danger", "ban"),
     "answer": ("success", "message"),
     "confirm": ("success", "circle-check"),
     "give_up_calling": ("neutral", "circle-x"),
@@ -204,6 +207,16 @@ def posted_fields(form: Mapping[str, str]) -> dict[str, str]:
     return {label: form[name] for name, label in FIELD_LABELS.items() if name in form}
 
 
+def _duty(details: Mapping[str, Any]) -> list[str]:
+    """Return what was ruled on whose duty the ticket is."""
+    said = []
+    if "refused_reason" in details:
+        said.append(f"“{details['refused_reason']}”的退单申请不予同意，原时限继续计算。")
+    if "upheld_reason" in details:
+        said.append(f"同意{details['returned_by']}以“{details['upheld_reason']}”退单。")
+    return said
+
+
 def _details(entry: TimelineEntry) -> str:
     details: Mapping[str, Any] = entry.details
     parts = [entry.note] if entry.note else []
@@ -218,6 +231,7 @@ def _details(entry: TimelineEntry) -> str:
         parts.insert(0, f"{details['to']}。")
     if details.get("unit"):
         parts.insert(0, f"{details['unit']}。")
+    parts[:0] = _duty(details)
     if details.get("suggested"):
         parts.append(f"建议承办：{details['suggested']}。")
     if details.get("automatic"):

@@ -49,7 +49,7 @@ _CLOCKS: Final = (
     ClockName.TOTAL,
 )
 _CALLERS_ACTS: Final = frozenset({Act.CONFIRM, Act.GIVE_UP_CALLING, Act.DECLINE_CALLBACK, Act.REWORK})
-_UNITS_ACTS: Final = frozenset({Act.SIGN, Act.CONTACT, Act.ANSWER, Act.SEND_BACK, Act.RECTIFY})
+_UNITS_ACTS: Final = frozenset({Act.SIGN, Act.CONTACT, Act.ANSWER, Act.ASK_RETURN, Act.WITHDRAW_RETURN, Act.RECTIFY})
 _MOST_TIMELINE: Final = 500
 _MOST_EARLIER: Final = 8
 _KILO: Final = 1024
@@ -326,7 +326,7 @@ def ways(
     found = []
     if Act.DISPATCH in offered:
         found.append(Way(words="派单", href=f"/dispatch/{number}", tone="primary", key="alt+p", icon="send"))
-    if holds and offered & {Act.SIGN, Act.ANSWER, Act.CONTACT, Act.SEND_BACK}:
+    if holds and offered & {Act.SIGN, Act.ANSWER, Act.CONTACT, Act.ASK_RETURN}:
         words = "签收办理" if Act.SIGN in offered else "办理答复"
         found.append(
             Way(words=words, href=f"/department/{number}", tone="primary", key="alt+r", icon="clipboard-check")
@@ -375,6 +375,7 @@ def _flags(ticket: Ticket) -> list[Label]:
             (Label("保密", "warning"), ticket.confidential),
             (Label("匿名"), ticket.anonymous),
             (Label(f"重办第 {ticket.rework_rounds} 轮", "warning"), ticket.rework_rounds > 0),
+            (Label(f"退单 {ticket.returned} 次", "warning"), ticket.returned > 0),
             (Label(f"催办 {ticket.repeats} 次", "danger"), ticket.repeats > 0),
         )
         if there

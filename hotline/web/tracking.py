@@ -20,7 +20,6 @@ from hotline.tickets.queries import TimelineEntry, attachments, timeline
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
 from hotline.web import labels, present
-from routing.models import Ending
 from routing.queries import DispatchView, dispatches_of
 
 #: The stars in words, the best first.
@@ -39,7 +38,10 @@ _TOLD: Final[Mapping[Act, tuple[str, str]]] = {
     Act.WITHDRAW: ("已按要求撤回", "neutral"),
     Act.DISPATCH: ("派给{unit}办理", "info"),
     Act.SIGN: ("{unit}已签收，开始办理", "info"),
-    Act.SEND_BACK: ("{unit}提出不属于本单位职责，退回热线重新派单", "warning"),
+    Act.ASK_RETURN: ("{unit}提出不属于本单位职责，热线正在审核，审核期间仍由它办理", "warning"),
+    Act.WITHDRAW_RETURN: ("{unit}撤回退单申请，继续办理", "info"),
+    Act.REFUSE_RETURN: ("热线审核认为应由{unit}办理，没有同意退单，期限不变", "info"),
+    Act.SEND_BACK: ("热线同意{unit}退单，重新确定承办单位", "warning"),
     Act.CONTACT: ("{unit}与您联系", "info"),
     Act.RECTIFY: ("{unit}登记了整改情况", "info"),
     Act.ANSWER: ("{unit}作出答复", "success"),
@@ -157,7 +159,7 @@ def tell(session: Any, ticket: Ticket, *, now: datetime) -> Told:  # noqa: ANN40
     entries = timeline(session, ticket.id)
     rated = ratings_of(session, ticket.id)
     current = next((row for row in reversed(dispatches) if row.is_current and not row.ended_at), None)
-    returned = sum(row.ending == Ending.SENT_BACK.value for row in dispatches)
+    returned = ticket.returned
     waiting = open_callback(session, ticket.id) if ticket.state is State.ANSWERED else None
     files = attachments(session, ticket.id, public_only=True)
     refusal = REFUSALS.get(ticket.refusal_reason or "")

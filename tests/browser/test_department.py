@@ -99,7 +99,7 @@ def test_a_refused_return_opens_again_with_what_was_typed(page_as: Callable[...,
     page.keyboard.press("Alt+b")
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("退单说明").fill("该井盖归通信公司所有。")
-    dialog.get_by_role("button", name="退回热线中心").click()
+    dialog.get_by_role("button", name="提交退单申请").click()
     expect(page.get_by_role("dialog").get_by_label("退单说明")).to_have_value("该井盖归通信公司所有。")
     expect(page.get_by_role("dialog")).to_contain_text("请选择退单理由")
 

@@ -31,7 +31,7 @@ from routing.events import ClockAdjusted
 from routing.models import Department, Dispatch
 from routing.profiles import Profile, load
 from routing.queries import current_dispatch
-from tests.makers import answered_ticket, dispatched_ticket, feedback, make_actor, make_department
+from tests.makers import answered_ticket, dispatched_ticket, feedback, make_actor, make_department, returned_ticket
 
 
 def at(written: str) -> datetime:
@@ -129,16 +129,8 @@ class Matter:
 
     def goes_back(self, now: str) -> Matter:
         self.session.flush()
-        routing.send_back(
-            self.session,
-            ticket_id=self.ticket.id,
-            version=self.ticket.version,
-            reason="not_our_duty",
-            words="属住建部门职责",
-            basis="三定方案第四条",
-            suggested_department_id=None,
-            by=self.responder,
-            now=at(now),
+        returned_ticket(
+            self.session, self.ticket, words="属住建部门职责", by=self.responder, reviewer=self.dispatcher, now=at(now)
         )
         return self
 

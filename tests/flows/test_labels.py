@@ -13,11 +13,12 @@ from hotline.core.permissions import SYSTEM, Role
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from routing import actions as routing
-from routing import labels
+from routing import labels, returning
 from routing.labels_models import LabelTask, Provenance, TrainingLabel
 from routing.models import Suggestion
 from tests.makers import (
     answered_ticket,
+    ask_return,
     dispatched_ticket,
     feedback,
     make_actor,
@@ -114,20 +115,11 @@ def test_a_return_takes_the_first_choice_back_and_the_second_dispatch_weighs_mor
     wrong, right = make_department(session), make_department(session)
     ticket = dispatched_ticket(session, wrong, now=now)
     responder = make_actor(session, Role.RESPONDER, departments=[wrong], now=now)
-    routing.send_back(
-        session,
-        ticket_id=ticket.id,
-        version=ticket.version,
-        reason="not_our_duty",
-        words="这不是我局职责。",
-        basis="三定方案",
-        suggested_department_id=right.id,
-        by=responder,
-        now=now + timedelta(minutes=5),
-    )
+    asked = ask_return(session, ticket, suggested=right, by=responder, now=now + timedelta(minutes=5))
     assert standing(session, ticket.id) == (right.code, Provenance.PROPOSED)
     later = now + timedelta(minutes=10)
     by = make_actor(session, Role.DISPATCHER, now=now)
+    returning.uphold(session, return_id=asked.id, department_id=None, by=by, now=later)
     routing.dispatch(session, ticket_id=ticket.id, version=None, department_id=right.id, by=by, now=later)
     assert standing(session, ticket.id) == (right.code, Provenance.REDISPATCHED)
     history = session.scalars(
@@ -136,6 +128,19 @@ def test_a_return_takes_the_first_choice_back_and_the_second_dispatch_weighs_mor
         .order_by(TrainingLabel.id)
     ).all()
     assert history == [Provenance.CHOSEN, Provenance.PROPOSED, Provenance.REDISPATCHED]
+
+
+def test_a_return_that_was_examined_teaches_whose_duty_it_is(session: Session, now: datetime) -> None:
+    wrong, right = make_department(session), make_department(session)
+    responder = make_actor(session, Role.RESPONDER, departments=[wrong], now=now)
+    reviewer = make_actor(session, Role.DISPATCHER, now=now)
+    upheld, refused = (dispatched_ticket(session, wrong, now=now) for _ in range(2))
+    first = ask_return(session, upheld, suggested=right, by=responder, now=now)
+    returning.uphold(session, return_id=first.id, department_id=right.id, by=reviewer, now=now)
+    assert standing(session, upheld.id) == (right.code, Provenance.RETURN_UPHELD)
+    second = ask_return(session, refused, suggested=right, by=responder, now=now)
+    returning.refuse(session, return_id=second.id, words="职责明确。", by=reviewer, now=now)
+    assert standing(session, refused.id) == (wrong.code, Provenance.RETURN_REFUSED)
 
 
 def test_an_upheld_return_outweighs_what_an_operator_chose_whenever_he_chose_it(

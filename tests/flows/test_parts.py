@@ -23,7 +23,7 @@ from routing import parts
 from routing.models import Answer, Department, Dispatch
 from routing.part_models import PartEnding, PartKind, Subtask
 from routing.queries import ListFilter, current_dispatch, departments_that_held, ticket_for, ticket_list
-from tests.makers import feedback, make_actor, make_department, register_ticket
+from tests.makers import feedback, make_actor, make_department, register_ticket, returned_ticket
 
 
 @dataclass
@@ -309,18 +309,7 @@ def test_another_department_does_not_answer_the_part(matter: Matter) -> None:
 
 def test_parts_end_with_the_ticket_that_goes_back(matter: Matter) -> None:
     part = matter.share(PartKind.ASSIST, matter.water)
-    matter.session.flush()
-    routing.send_back(
-        matter.session,
-        ticket_id=matter.ticket.id,
-        version=matter.ticket.version,
-        reason="not_our_duty",
-        words="不属我区职责",
-        basis="三定方案",
-        suggested_department_id=None,
-        by=matter.lead,
-        now=matter.now + timedelta(hours=1),
-    )
+    returned_ticket(matter.session, matter.ticket, by=matter.lead, now=matter.now + timedelta(hours=1))
     matter.session.flush()
     matter.session.refresh(part)
     assert part.ending is PartEnding.LAPSED

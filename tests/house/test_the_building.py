@@ -21,6 +21,7 @@ import hotline.telephony.models
 import routing.adjustment_models
 import routing.catalogue_models
 import routing.catalogue_rules
+import routing.duty_rules
 import routing.labels_models
 import routing.learning_models
 import routing.models
@@ -254,6 +255,8 @@ def enums() -> list[type[StrEnum]]:
         routing.learning_models.Side,
         routing.learning_models.LearningAct,
         routing.selective.LimitState,
+        routing.duty_rules.ReturnReason,
+        routing.duty_rules.ReturnState,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
         callbacks.policy.Satisfaction,

@@ -22,10 +22,20 @@ from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.queries import by_number
 from hotline.tickets.states import Act, State
 from hotline.wiring import Installation
-from routing import actions as routing
+from routing import returning
+from routing.duty_models import Return
 from routing.models import Answer, Department, Membership
 from routing.queries import current_dispatch
-from tests.makers import answered_ticket, count_queries, dispatched_ticket, make_actor, make_department, sign_in
+from tests.makers import (
+    answered_ticket,
+    ask_return,
+    count_queries,
+    dispatched_ticket,
+    make_actor,
+    make_department,
+    returned_ticket,
+    sign_in,
+)
 
 GOOD = {
     "found_true": "yes",
@@ -268,7 +278,11 @@ def test_a_refused_contact_tells_the_field_and_keeps_what_was_typed(
         assert session.scalars(select(JournalEntry).where(JournalEntry.act == Act.CONTACT)).all() == []
 
 
-def test_a_ticket_is_sent_back_with_reason_and_basis_while_the_window_is_open(desk: Desk) -> None:
+def test_a_return_is_asked_with_reason_basis_and_whose_duty_it_is_and_the_unit_keeps_the_ticket(
+    desk: Desk,
+) -> None:
+    with desk.tools.db.begin() as session:
+        water = make_department(session, name="市河道处").id
     page = desk.client.get(f"/department/{desk.number}").text
     assert "退单须在" in page
     given = {
@@ -276,15 +290,43 @@ def test_a_ticket_is_sent_back_with_reason_and_basis_while_the_window_is_open(de
         "return_reason": "not_our_duty",
         "return_words": "该路段由水务局代管。",
         "return_basis": "",
+        "return_department": "",
     }
     refused = desk.client.post(f"/department/{desk.number}/send-back", data=given)
     assert refused.status_code == 422
     assert "请填写退单依据" in refused.text
+    assert "请提出建议的承办单位" in refused.text
     assert "该路段由水务局代管。" in refused.text
-    done = desk.client.post(f"/department/{desk.number}/send-back", data={**given, "return_basis": "权责清单第 12 条"})
+    due = desk.ticket().due_at
+    whole = {**given, "return_basis": "权责清单第 12 条", "return_department": str(water)}
+    done = desk.client.post(f"/department/{desk.number}/send-back", data=whole)
     assert done.status_code == 303
-    assert desk.ticket().state is State.REGISTERED
-    assert "已退回热线中心" in desk.client.get(f"/department/{desk.number}").text
+    assert desk.ticket().state is State.DISPATCHED
+    assert desk.ticket().due_at == due
+    waiting = desk.client.get(f"/department/{desk.number}").text
+    assert "退单申请待审核" in waiting
+    assert "建议承办：市河道处" in waiting
+    assert "提交反馈" not in waiting
+    assert desk.client.post(f"/department/{desk.number}/send-back", data=whole).status_code == 409
+    with desk.tools.db.read() as session:
+        return_id = session.scalars(select(Return.id)).one()
+    taken = desk.client.post(f"/department/{desk.number}/take-back", data={"return_id": str(return_id)})
+    assert taken.status_code == 303
+    assert "已撤回" in desk.client.get(f"/department/{desk.number}").text
+
+
+def test_a_refused_return_shows_the_ruling_and_offers_the_reason_no_more(desk: Desk, now: datetime) -> None:
+    with desk.tools.db.begin() as session:
+        dispatcher = make_actor(session, Role.DISPATCHER, now=now)
+        water = make_department(session, name="市河道处")
+        asked = ask_return(
+            session, session.get_one(Ticket, desk.ticket_id), by=desk.responder, suggested=water, now=now
+        )
+        returning.refuse(session, return_id=asked.id, words="清单载明由贵单位管养。", by=dispatcher, now=now)
+    shown = desk.client.get(f"/department/{desk.number}").text
+    assert "清单载明由贵单位管养。" in shown
+    assert 'value="not_our_duty"' not in shown
+    assert 'value="facts_missing"' in shown
 
 
 def test_the_next_unit_reads_why_the_first_one_sent_it_back(desk: Desk, now: datetime) -> None:
@@ -292,24 +334,15 @@ def test_the_next_unit_reads_why_the_first_one_sent_it_back(desk: Desk, now: dat
         other = make_department(session, name="市园林处")
         gardener = make_actor(session, Role.RESPONDER, departments=[other], now=now)
         ticket = dispatched_ticket(session, other, now=now)
-        routing.send_back(
+        lighting = session.get_one(Department, desk.department_id)
+        returned_ticket(
             session,
-            ticket_id=ticket.id,
-            version=ticket.version,
-            reason="not_our_duty",
+            ticket,
             words="路灯归路灯管理处。",
             basis="市政设施管理条例第九条",
-            suggested_department_id=desk.department_id,
+            suggested=lighting,
+            to=lighting,
             by=gardener,
-            now=now,
-        )
-        dispatcher = make_actor(session, Role.DISPATCHER, now=now)
-        routing.dispatch(
-            session,
-            ticket_id=ticket.id,
-            version=None,
-            department_id=desk.department_id,
-            by=dispatcher,
             now=now,
         )
         number = ticket.number
@@ -325,7 +358,7 @@ def test_after_the_window_the_way_back_is_closed_and_says_since_when(desk: Desk,
         number, version = late.number, late.version
     page = desk.client.get(f"/department/{number}").text
     assert "届满，须按时办理" in page
-    assert "退回热线中心" not in page
+    assert "提交退单申请" not in page
     given = {"version": version, "return_reason": "not_our_duty", "return_words": "不归我们", "return_basis": "第 1 条"}
     assert desk.client.post(f"/department/{number}/send-back", data=given).status_code == 409
 

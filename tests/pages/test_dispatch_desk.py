@@ -29,6 +29,7 @@ from tests.makers import (
     make_department,
     make_region,
     register_ticket,
+    returned_ticket,
     sign_in,
 )
 
@@ -356,15 +357,14 @@ def test_the_page_of_a_ticket_shows_telling_words_precedents_and_every_send_back
     ticket = desk.ticket(content=text)
     desk.accept(ticket, department=desk.heating)
     with desk.tools.db.begin() as session:
-        routing.send_back(
+        returned_ticket(
             session,
-            ticket_id=ticket.id,
-            version=desk.now_is(ticket).version,
-            reason="not_our_duty",
+            session.get_one(Ticket, ticket.id),
+            suggested=session.get_one(Department, desk.lighting),
             words="路灯不归供热单位管。",
             basis="三定方案第五条",
-            suggested_department_id=desk.lighting,
             by=desk.responder,
+            reviewer=desk.other,
             now=desk.now,
         )
     assert "退单 1 次" in shown(desk.client.get("/dispatch").text)

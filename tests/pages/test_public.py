@@ -34,6 +34,7 @@ from tests.makers import (
     make_actor,
     make_department,
     register_ticket,
+    returned_ticket,
 )
 
 CONTENT = "北苑区幸福路 12 号门口的路灯坏了一个多星期，晚上看不清路，请派人来修。"
@@ -496,7 +497,7 @@ def test_returns_are_counted_and_told_without_the_units_reasons(
         ticket = _returned(session, unit, now=now - timedelta(hours=1))
     show(app, client, ticket)
     text = client.get("/track/ticket").text
-    assert re.search(r"被单位退回 <strong>1</strong> 次", text)
+    assert re.search(r"先后有 <strong>1</strong> 次被单位.*退回，热线审核同意后改派", text)
     assert "市水务局提出不属于本单位职责" in text
     assert "内部理由不外传" not in text
     assert "热线正在重新确定承办单位" in text
@@ -741,14 +742,11 @@ def _operator(session: Any, now: datetime) -> Actor:
 def _returned(session: Any, unit: Any, *, now: datetime) -> Ticket:
     ticket = dispatched_ticket(session, unit, now=now)
     responder = make_actor(session, Role.RESPONDER, departments=[unit], now=now)
-    routing.send_back(
+    returned_ticket(
         session,
-        ticket_id=ticket.id,
-        version=ticket.version,
-        reason=next(iter(routing.return_reasons())),
+        ticket,
         words="内部理由不外传",
         basis="三定方案第三条",
-        suggested_department_id=None,
         by=responder,
         now=now + timedelta(minutes=10),
     )

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from html import unescape
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -39,6 +38,7 @@ from tests.makers import (
     make_actor,
     make_department,
     register_ticket,
+    returned_ticket,
     sign_in,
 )
 
@@ -352,13 +352,4 @@ def _ping_pong(session: Session, unit: Department, responder: Actor, operator: A
             routing.dispatch(
                 session, ticket_id=ticket.id, version=None, department_id=unit.id, reason="再派", by=operator, now=at
             )
-        given: dict[str, Any] = {"words": "不属于职责", "basis": "三定方案", "suggested_department_id": None}
-        routing.send_back(
-            session,
-            ticket_id=ticket.id,
-            version=ticket.version,
-            reason=next(iter(routing.return_reasons())),
-            by=responder,
-            now=at + timedelta(minutes=5),
-            **given,
-        )
+        returned_ticket(session, ticket, by=responder, now=at + timedelta(minutes=5))
