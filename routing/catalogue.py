@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -126,15 +126,17 @@ def scope_words(category: str, region: str, request_type: str, service_item: str
 # --- asking ------------------------------------------------------------------------------------------------------
 
 
+# Asked with every dispatch; made once (docs/decisions/0028).
+_IN_FORCE: Final = select(CatalogueVersion).where(
+    CatalogueVersion.state != CatalogueState.DRAFT,
+    CatalogueVersion.valid_from <= bindparam("at"),
+    (CatalogueVersion.valid_to.is_(None)) | (CatalogueVersion.valid_to > bindparam("at")),
+)
+
+
 def version_in_force(session: Session, *, now: datetime) -> CatalogueVersion | None:
     """Return the edition that is in force at an instant; the database lets there be no second one."""
-    return session.scalars(
-        select(CatalogueVersion).where(
-            CatalogueVersion.state != CatalogueState.DRAFT,
-            CatalogueVersion.valid_from <= now,
-            (CatalogueVersion.valid_to.is_(None)) | (CatalogueVersion.valid_to > now),
-        )
-    ).first()
+    return session.scalars(_IN_FORCE, {"at": now}).first()
 
 
 def proposal_for(

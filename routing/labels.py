@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Row, Table, bindparam, select, update
+from sqlalchemy import BigInteger, DateTime, Row, Table, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from hotline.core.db import write
@@ -60,7 +61,36 @@ class Kept:
 # Every dispatch and every answer asks and writes these; made once (docs/decisions/0028).
 _LABELS: Final = cast("Table", TrainingLabel.__table__)
 _SUGGESTIONS: Final = cast("Table", Suggestion.__table__)
-_LABEL: Final = _LABELS.insert().inline()
+_RANKS: Final = {provenance.value: standing.rank for provenance, standing in STANDING.items()}
+# What held ceases to hold before its successor begins to: the INSERT reads what the UPDATE returns. The ticket is
+# locked by whoever decides about it, so nobody else writes its labels meanwhile.
+_KEEP: Final = text("""
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(:given) AS row(task text, label text, provenance text, weight float, rank int)
+    ), gone AS (
+        UPDATE training_labels AS stood SET superseded_at = greatest(stood.at, :now)
+        FROM given
+        WHERE stood.ticket_id = :of_ticket AND stood.task = given.task AND stood.superseded_at IS NULL
+        AND (stood.label, stood.provenance) <> (given.label, given.provenance)
+        AND (CAST(:ranks AS jsonb) ->> stood.provenance)::int <= given.rank
+        RETURNING stood.task
+    )
+    INSERT INTO training_labels (ticket_id, task, label, provenance, weight, at, by_id, superseded_at)
+    SELECT :of_ticket, given.task, given.label, given.provenance, given.weight, :now, :by_id,
+        CASE WHEN stands.task IS NOT NULL AND gone.task IS NULL THEN :now END
+    FROM given
+    LEFT JOIN gone ON gone.task = given.task
+    LEFT JOIN training_labels AS stands
+        ON stands.ticket_id = :of_ticket AND stands.task = given.task AND stands.superseded_at IS NULL
+    WHERE stands.task IS NULL OR (stands.label, stands.provenance) <> (given.label, given.provenance)
+    RETURNING task, superseded_at
+""").bindparams(
+    bindparam("given", type_=JSONB),
+    bindparam("of_ticket", type_=BigInteger),
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("by_id", type_=BigInteger),
+    bindparam("ranks", type_=JSONB),
+)
 _SUPERSEDE: Final = (
     update(_LABELS).where(_LABELS.c.id == bindparam("of_label")).values(superseded_at=bindparam("ended"))
 )
@@ -116,36 +146,24 @@ def record_all(
     if not labels:
         return {}
     by_id = by.user_id if isinstance(by, Actor) else by
-    standing = _standing(session, ticket_id, tuple(labels))
-    found: dict[LabelTask, Kept] = {}
-    fresh: list[dict[str, Any]] = []
-    gone: list[dict[str, Any]] = []
-    for task, (label, provenance) in labels.items():
-        before = standing.get(task)
-        if before is not None and before.label == label and before.provenance is provenance:
-            found[task] = Kept(weight=STANDING[provenance].weight, again=True)
-            continue
-        outweighed = before is not None and STANDING[before.provenance].rank > STANDING[provenance].rank
-        fresh.append(
-            {
-                "ticket_id": ticket_id,
-                "task": task,
-                "label": label,
-                "provenance": provenance,
-                "weight": STANDING[provenance].weight,
-                "at": now,
-                "by_id": by_id,
-                "superseded_at": now if outweighed else None,
-            }
-        )
-        if before is not None and not outweighed:
-            gone.append({"of_label": before.id, "ended": max(now, before.at)})
-        found[task] = Kept(weight=STANDING[provenance].weight, superseded_at=now if outweighed else None)
-    if gone:
-        write(session, _SUPERSEDE, gone)  # what held must cease to hold before its successor begins to
-    if fresh:
-        write(session, _LABEL, fresh)
-    return found
+    rows = [
+        {
+            "task": task.value,
+            "label": label,
+            "provenance": provenance.value,
+            "weight": STANDING[provenance].weight,
+            "rank": STANDING[provenance].rank,
+        }
+        for task, (label, provenance) in labels.items()
+    ]
+    written = session.connection().execute(
+        _KEEP, {"given": rows, "of_ticket": ticket_id, "now": now, "by_id": by_id, "ranks": _RANKS}
+    )
+    kept = {LabelTask(row.task): row.superseded_at for row in written}
+    return {
+        task: Kept(weight=STANDING[provenance].weight, superseded_at=kept.get(task), again=task not in kept)
+        for task, (_label, provenance) in labels.items()
+    }
 
 
 def contest(session: Session, *, ticket_id: int, task: LabelTask, now: datetime) -> None:
