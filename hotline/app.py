@@ -17,6 +17,7 @@ from hotline.web import (
     administration,
     api,
     callback_desk,
+    catalogue_desk,
     deadline_desk,
     department_desk,
     desk,
@@ -32,6 +33,7 @@ from hotline.web import (
     public,
     return_desk,
     supervision,
+    territory_desk,
     tickets,
 )
 from hotline.wiring import Installation, open_installation
@@ -57,6 +59,8 @@ BLUEPRINTS: Final = (
     callback_desk.bp,
     supervision.bp,
     administration.bp,
+    catalogue_desk.bp,
+    territory_desk.bp,
     model_desk.bp,
     tickets.bp,
     live.bp,

@@ -23,6 +23,7 @@ import hotline.people.actions
 import hotline.telephony.actions
 import hotline.tickets.actions
 import routing.adjusting
+import routing.catalogue_trials
 import routing.limits
 import routing.reactions
 import routing.suggesting
@@ -38,7 +39,7 @@ from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
-from routing.events import ClockAdjusted, TicketAnswered
+from routing.events import CatalogueTrialAsked, ClockAdjusted, TicketAnswered
 from routing.serving import Serving, models_folder
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
@@ -145,6 +146,10 @@ def _resume_clocks(tools: Installation, now: datetime) -> None:
         routing.adjusting.resume_due(session, now=now)
 
 
+def _try_catalogue(_session: Session, event: CatalogueTrialAsked, tools: Installation, _now: datetime) -> None:
+    routing.catalogue_trials.run(tools.db.begin, trial_id=event.trial_id)
+
+
 def _send_texts(tools: Installation, now: datetime) -> None:
     hotline.telephony.actions.send_waiting(tools.db.begin, tools.carrier, now=now)
 
@@ -204,6 +209,7 @@ AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
 REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
     TicketRegistered: (Reaction(name="suggest_department", queue=QueueName.CLASSIFIER, run=_suggest),),
     ClockAdjusted: (Reaction(name="tell_citizen_of_clock", queue=QueueName.TELEPHONY, run=_tell_of_clock),),
+    CatalogueTrialAsked: (Reaction(name="try_catalogue", queue=QueueName.REPORTS, run=_try_catalogue),),
 }
 
 SCHEDULE: Final[tuple[Periodic, ...]] = (

@@ -19,7 +19,7 @@ from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import find, redact
 from hotline.tickets import actions as tickets
-from hotline.tickets.models import Ticket
+from hotline.tickets.models import Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind
 from routing import catalogue, granting, labels, tree
@@ -289,6 +289,7 @@ def create_department(
     kind: DepartmentKind | None,
     parent_id: int | None,
     duty_phone: str,
+    region_code: str = "",
     by: Actor,
 ) -> Department:
     """Add a department; its code is what catalogues, imports and programs call it by and never changes."""
@@ -303,6 +304,8 @@ def create_department(
         problems["name"] = "请填写单位名称。"
     if kind is None:
         problems["kind"] = "请选择单位类别。"
+    if not _is_region(session, region_code):
+        problems["region_code"] = "所选的区域不存在。"
     if parent_id is not None:
         problems |= _tree_problem(session, node=None, parent=parent_id)
     if problems or kind is None:
@@ -314,13 +317,14 @@ def create_department(
         kind=kind,
         parent_id=parent_id,
         duty_phone=duty_phone.strip(),
+        region_code=region_code.strip(),
     )
     session.add(row)
     session.flush()  # the unique code refuses here, not at the commit
     return row
 
 
-def change_department(
+def change_department(  # noqa: C901 - one line per rule of the form
     session: Session,
     *,
     department_id: int,
@@ -340,14 +344,27 @@ def change_department(
         problem = _tree_problem(session, node=row.id, parent=parent)
         if problem:
             raise Invalid(problem)
+    if not _is_region(session, str(changes.get("region_code", ""))):
+        raise Invalid({"region_code": "所选的区域不存在。"})
+    if changes.get("active") is False and _works_below(session, department_id):
+        raise Conflict("该单位还有使用中的下级单位，请先停用下级或改变其上级。")
     if changes.get("active") is False and _holds(session, department_id):
         raise Conflict("该单位手中还有未办结的工单，不能停用。")
     if not str(changes.get("name", row.name)).strip():
         raise Invalid({"name": "请填写单位名称。"})
-    for name in ("name", "short_name", "duty_phone", "parent_id", "active"):
+    for name in ("name", "short_name", "duty_phone", "parent_id", "region_code", "active"):
         if name in changes:
             setattr(row, name, changes[name])
     return row
+
+
+def _is_region(session: Session, code: str) -> bool:
+    return not code.strip() or session.scalar(select(Region.id).where(Region.code == code.strip())) is not None
+
+
+def _works_below(session: Session, department_id: int) -> bool:
+    below = select(Department.id).where(Department.parent_id == department_id, Department.active).limit(1)
+    return session.scalar(below) is not None
 
 
 def _tree_problem(session: Session, *, node: int | None, parent: int) -> dict[str, str]:

@@ -68,3 +68,10 @@ class ClockAdjusted(Event):
     ticket_id: int
     adjustment_id: int
     what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogueTrialAsked(Event):
+    """A draft of the catalogue is to be tried on last month's tickets, which takes longer than a page waits."""
+
+    trial_id: int

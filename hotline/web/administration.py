@@ -25,13 +25,14 @@ from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.wiring import SCHEDULE, queue_lengths
 from routing import actions as routing
-from routing import granting, profiles
+from routing import granting, profiles, territory, tree
 from routing import queries as routing_queries
 from routing.models import DepartmentKind
 from routing.rules import AUTOMATIC_SETTING, AutomaticPolicy
 
 bp = Blueprint("administration", __name__, url_prefix="/admin")
 _PAGE = 50
+_DEPARTMENT_FIELDS = ("code", "name", "short_name", "kind", "duty_phone", "parent_id", "region_code")
 _AHEAD = 60
 #: What a form without the field means, in percent.
 _PROMISE = "98"
@@ -237,7 +238,7 @@ def departments() -> ResponseReturnValue:
 @page(Permission.CATALOGUE_EDIT)
 def create_department() -> ResponseReturnValue:
     """Add a department."""
-    values = {name: forms.text(name) for name in ("code", "name", "short_name", "kind", "duty_phone", "parent_id")}
+    values = {name: forms.text(name) for name in _DEPARTMENT_FIELDS}
     try:
         with db().begin() as session:
             routing.create_department(
@@ -248,6 +249,7 @@ def create_department() -> ResponseReturnValue:
                 kind=forms.member(DepartmentKind, "kind"),
                 parent_id=forms.whole("parent_id"),
                 duty_phone=values["duty_phone"],
+                region_code=values["region_code"],
                 by=actor(),
             )
     except Invalid as error:
@@ -278,6 +280,7 @@ def change_department(department_id: int) -> ResponseReturnValue:
                     "short_name": forms.text("short_name").strip(),
                     "duty_phone": forms.text("duty_phone").strip(),
                     "parent_id": forms.whole("parent_id"),
+                    "region_code": forms.text("region_code").strip(),
                     "active": forms.flag("active"),
                 },
                 by=actor(),
@@ -295,6 +298,14 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
     with db().read() as session:
         found = routing_queries.departments(session, active_only=False)
     names = {each.id: each.short_name for each in found}
+    parents = {each.id: each.parent_id for each in found}
+    with db().read() as session:
+        regions = {each.code: each.path for each in ticket_queries.regions(session)}
+    # As a tree: each unit below the one above it, in order of code.
+    codes = {each.id: each.code for each in found}
+    found = sorted(
+        found, key=lambda each: [codes.get(one, "") for one in reversed((each.id, *tree.above(parents, each.id)))]
+    )
     rows = [
         Row(
             href=url_for("administration.department", department_id=each.id),
@@ -303,6 +314,8 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
                 "name": each.name,
                 "kind": labels.words(each.kind),
                 "parent": names.get(each.parent_id or 0, "—"),
+                "level": len(tree.above(parents, each.id)) + 1,
+                "region": regions.get(each.region_code, each.region_code or "—"),
                 "duty_phone": each.duty_phone or "—",
                 "active": each.active,
             },
@@ -310,7 +323,7 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
         for each in found
         if not words or words in each.name or words in each.code
     ]
-    blank = dict.fromkeys(("code", "name", "short_name", "kind", "duty_phone", "parent_id"), "")
+    blank = dict.fromkeys(_DEPARTMENT_FIELDS, "")
     return ListPage(
         rows=rows,
         values={**blank, **values},
@@ -318,9 +331,15 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
         choices={
             "kinds": labels.options(DepartmentKind),
             "parents": [(str(each.id), each.name) for each in found if each.active],
+            "regions": list(regions.items()),
         },
         words=words,
     )
+
+
+def department_again(department_id: int, errors: dict[str, list[str]]) -> str:
+    """Show a department's page again after something beside its form was refused."""
+    return render_template("administration/department.html", page=_department_page(department_id, errors))
 
 
 def _department_page(department_id: int, errors: dict[str, list[str]]) -> EditPage:
@@ -328,7 +347,11 @@ def _department_page(department_id: int, errors: dict[str, list[str]]) -> EditPa
         found = routing_queries.department(session, department_id)
         others = routing_queries.departments(session)
         members = routing_queries.members_of(session, department_id)
-    typed = request.method == "POST"
+        contacts = territory.duty_contacts(session, department_id)
+        regions = ticket_queries.regions(session)
+    # The page's other two forms come back here too when they are refused; only its own says what its fields hold.
+    typed = request.method == "POST" and "version" in request.form
+    called = "\n".join(f"{each.name} {each.phone} {each.hours}" for each in contacts)
     values = {name: forms.text(name, getattr(found, name) or "") for name in ("name", "short_name", "duty_phone")}
     return EditPage(
         key=str(department_id),
@@ -339,11 +362,17 @@ def _department_page(department_id: int, errors: dict[str, list[str]]) -> EditPa
             "code": found.code,
             "kind": labels.words(found.kind),
             "parent_id": forms.text("parent_id", str(found.parent_id or "")),
+            "region_code": forms.text("region_code", found.region_code),
+            "contacts": forms.text("contacts", called),
+            "login": forms.text("login"),
             "active": forms.flag("active") if typed else found.active,
             "members": [{"login": login, "name": name} for _, login, name in members],
         },
         errors=errors,
-        choices={"parents": [(str(each.id), each.name) for each in others if each.id != department_id]},
+        choices={
+            "parents": [(str(each.id), each.name) for each in others if each.id != department_id],
+            "regions": [(each.code, each.path) for each in regions],
+        },
     )
 
 
