@@ -37,6 +37,7 @@ from hotline.core.errors import Conflict
 from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.settings import Settings
+from hotline.demo import catalogue as demo_catalogue
 from hotline.demo import data
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.intake.rules import Concern
@@ -120,6 +121,11 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
             raise Conflict("数据库中已有用户，演示城市只能载入空的数据库。")
         places = load_catalogue(session, city, corpus)
         people = _People(session, city, places, password=password, now=now)
+        administrator = people.one(Role.ADMINISTRATOR, 0)
+        demo_catalogue.load_places(
+            session, city, regions=places.regions, departments=places.departments, now=people.since
+        )
+        demo_catalogue.publish(session, city, corpus, by=administrator, now=people.since)
         matters = _Matters(corpus)
         lives = sorted(city.tickets, key=lambda ticket: (_born(ticket, now), ticket.key))
         for done, ticket in enumerate(lives, 1):
@@ -131,6 +137,7 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
                 session.expunge_all()
             if progress:
                 progress(done, len(lives))
+        demo_catalogue.draft_next(session, city, corpus, by=people.one(Role.ADMINISTRATOR, 0), now=now)
         # The stories are old, the news of them is not: nobody has waited for it until this moment.
         session.execute(update(OutboxRow).values(created_at=now))
         return Loaded(
@@ -163,6 +170,7 @@ def _regions(session: Session, city: City) -> dict[str, int]:
                 path=" / ".join(each.name for each in city.path(region.code)),
                 parent_id=found.get(region.parent),
                 level=region.level,
+                aliases=list(region.aliases),
             )
             for region in city.regions
             if region.level == level
@@ -258,7 +266,7 @@ class _People:
     def __init__(self, session: Session, city: City, places: Places, *, password: str, now: datetime) -> None:
         """Open all accounts, the day before the oldest ticket came in."""
         self._session, self._password = session, password
-        self._since = now - timedelta(hours=data.OLDEST_H + 24)
+        self.since = now - timedelta(hours=data.OLDEST_H + 24)
         self.count = 0
         self._by_role: dict[Role, list[Actor]] = {role: [] for role in data.STAFF}
         self._by_department: dict[int, Actor] = {}
@@ -296,7 +304,7 @@ class _People:
             password=self._password,
             must_change_password=False,
             by=SYSTEM,
-            now=self._since,
+            now=self.since,
         )
         routing.actions.join_department(self._session, user_id=user.id, department_ids=departments, by=SYSTEM)
         self._session.flush()  # the membership is read back with everything below it
