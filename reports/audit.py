@@ -88,6 +88,20 @@ _RULES: Final = (
         """,
     ),
     _Rule(
+        name="dispatches_keep_the_edition_of_their_day",
+        words="每次派单所记的派单目录版本应在派单当时生效，所记条目应属于该版本",
+        sql="""
+        SELECT t.number || '：第 ' || v.number || ' 版' FROM dispatches d
+        JOIN tickets t ON t.id = d.ticket_id JOIN catalogue_versions v ON v.id = d.catalogue_version_id
+        -- Who dispatches in the second of a publication may still have read the edition before it.
+        WHERE v.valid_from > d.sent_at OR v.valid_to <= d.sent_at - interval '1 minute' OR (
+            d.catalogue_row_id IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM catalogue_rows r WHERE r.id = d.catalogue_row_id AND r.version_id = v.id
+            )
+        ) ORDER BY d.id
+        """,
+    ),
+    _Rule(
         name="every_answered_ticket_waits_for_its_callback",
         words="每张已反馈的工单都应在回访队列中",
         sql="""

@@ -38,6 +38,7 @@ from hotline.tickets.models import Category, Region, Ticket, TicketSearch
 from hotline.tickets.queries import locked_here
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from routing.catalogue_models import CatalogueVersion
 from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Ending, Membership, Suggestion
 from routing.part_models import PartKind, Subtask
 
@@ -150,6 +151,9 @@ class DispatchView:
     ended_at: datetime | None
     ending: str
     answer: Answer | None = field(default=None)
+    #: Number of the dispatch catalogue's edition under which it went out, and the class of its limits.
+    edition: int | None = None
+    sla_class: str = ""
     suspended_until: datetime | None = None
 
 
@@ -328,11 +332,12 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
     """Return every dispatch of a ticket, the oldest first, each with its answer."""
     signer = aliased(User)
     rows = session.execute(
-        select(Dispatch, Department.name, User.display_name, signer.display_name, Answer)
+        select(Dispatch, Department.name, User.display_name, signer.display_name, Answer, CatalogueVersion.number)
         .join(Department, Department.id == Dispatch.department_id)
         .join(User, User.id == Dispatch.sent_by, isouter=True)
         .join(signer, signer.id == Dispatch.signed_by, isouter=True)
         .join(Answer, Answer.dispatch_id == Dispatch.id, isouter=True)
+        .join(CatalogueVersion, CatalogueVersion.id == Dispatch.catalogue_version_id, isouter=True)
         .where(Dispatch.ticket_id == ticket_id)
         .order_by(Dispatch.id)
         .limit(100)
@@ -359,9 +364,11 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
             ended_at=row.ended_at,
             ending=row.ending.value if row.ending else "",
             answer=answer,
+            edition=edition,
+            sla_class=row.sla_class,
             suspended_until=row.suspended_until,
         )
-        for row, department, sender, signed_by, answer in rows
+        for row, department, sender, signed_by, answer, edition in rows
     ]
 
 

@@ -14,7 +14,7 @@ import json
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -382,6 +382,9 @@ class _WorkbookTable(Table):
     @override
     def close(self) -> None:
         with suppress(AttributeError):  # a workbook that was not even opened
+            # A sheet that was not read to its end holds the file open until its reader is let go.
+            self._rows.close()
+        with suppress(AttributeError):
             self._book.close()
 
     def _chosen(self, name: str) -> Any:  # noqa: ANN401 - openpyxl's worksheet has three types
@@ -392,7 +395,7 @@ class _WorkbookTable(Table):
             raise Invalid({"sheet": f"没有名为“{name}”的工作表，现有：{'、'.join(sheets)}。"})
         return sheets[name] if name else next(iter(sheets.values()))
 
-    def _numbered(self) -> Iterator[tuple[int, Sequence[Any]]]:
+    def _numbered(self) -> Generator[tuple[int, Sequence[Any]]]:
         # Some programs write a dimension of A1 over a full sheet; openpyxl would believe it.
         self._sheet.reset_dimensions()
         yield from enumerate(self._sheet.iter_rows(), 1)

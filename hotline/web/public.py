@@ -38,6 +38,7 @@ from hotline.web.errors import status_of
 from hotline.web.gate import address, db, now, open_to_all, tools
 from hotline.web.tracking import ADDED, STARS, URGED, Told, tell
 from routing.granting import UsualLimits, usual_limits
+from routing.territory import Located, locate
 
 bp = Blueprint("public", __name__)
 
@@ -57,9 +58,12 @@ _TRACKED, _TOLD = "tracked", "told"
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _MOBILE: Final = re.compile(r"1[3-9]\d{9}")
 _LONGEST: Final = 40
+_UNKNOWN: Final = "unknown"
+_MOST_LOOKED_AT: Final = 2_000
 _LABELS: Final = {
     "content": "反映内容",
     "place": "地点",
+    "region_id": "在哪一处",
     "happened_at": "发生日期",
     "phone": "联系电话",
     "name": "姓名",
@@ -87,6 +91,8 @@ class Typed:
     confidential: bool = False
     wants_callback: bool = True
     key: str = ""
+    #: Which of the places that were asked about is meant: an id, "unknown", or empty before anybody asked.
+    region_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +108,8 @@ class SubmitPage:
     #: How many files have to be chosen once more: no browser lets a page fill them in.
     files_again: int = 0
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: The places that a name may mean, to choose from; empty where there is nothing to ask.
+    regions: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +169,13 @@ def submit() -> ResponseReturnValue:
     """Take a concern in, once per key; whatever is refused, everything typed stays."""
     typed = _typed()
     uploads = _uploads()
+    located = _located(typed)
+    if located.doubtful and not typed.region_id and typed.content.strip():
+        # Asked once, never guessed; whoever cannot tell says so and hands it in all the same.
+        question = f"“{located.doubtful[0].words}”不止一处，请选择是哪里；说不清也可以。"
+        return _form(typed, {"region_id": [question]}, again=len(uploads)), 422
     concern = Concern(
+        region_id=_meant(typed, located),
         content=typed.content,
         place=typed.place,
         happened_at=typed.happened_at.strip(),
@@ -359,6 +373,7 @@ def _typed() -> Typed:
         confidential=forms.flag("confidential"),
         wants_callback=forms.flag("wants_callback"),
         key=_key(forms.text("key")),
+        region_id=forms.text("region_id")[:_LONGEST],
     )
 
 
@@ -403,9 +418,32 @@ def _text(writing: Any, registered: intake.Registered, phone: str) -> bool:  # n
 
 def _form(typed: Typed, errors: Mapping[str, Sequence[str]] | None = None, *, again: int = 0) -> str:
     today = present.day(local_day(now()))
+    # What was asked before stays to be chosen from when something else is refused.
+    asked = _located(typed) if typed.region_id or "region_id" in (errors or {}) else Located()
+    regions = [(str(one.region_id), one.path) for one in asked.doubtful]
     return render_template(
-        "public/submit.html", page=SubmitPage(typed=typed, today=today, files_again=again, errors=errors or {})
+        "public/submit.html",
+        page=SubmitPage(
+            typed=typed,
+            today=today,
+            files_again=again,
+            errors=errors or {},
+            regions=[*regions, (_UNKNOWN, "说不清")] if regions else (),
+        ),
     )
+
+
+def _located(typed: Typed) -> Located:
+    """Return which place the words name, the field for it first."""
+    if not typed.place.strip() and not typed.content.strip():
+        return Located()
+    with db().read() as reading:
+        return locate(reading, clean(typed.place), clean(typed.content)[:_MOST_LOOKED_AT], now=now())
+
+
+def _meant(typed: Typed, located: Located) -> int | None:
+    """Return the region that was chosen among those asked about; anything else is nobody's choice."""
+    return next((one.region_id for one in located.doubtful if str(one.region_id) == typed.region_id), None)
 
 
 def _by_field(error: HotlineError, *, files_field: bool = False, form: str = "form") -> dict[str, list[str]]:

@@ -126,6 +126,8 @@ class DispatchPart:
     sign_deadline: DeadlineView
     deadline: DeadlineView
     profile: str
+    #: The edition of the dispatch catalogue and the class of limits under which it went out, in words.
+    catalogue: str
     why: Sequence[Why]
     answer: AnswerPart | None
 
@@ -489,6 +491,10 @@ def _dispatch(row: DispatchView, *, by: Actor, now: datetime) -> DispatchPart:
         sign_deadline=present.deadline(row.sign_due_at, now=now, done_at=row.signed_at or row.ended_at),
         deadline=present.deadline(row.due_at, now=now, done_at=ended),
         profile=row.profile,
+        catalogue=" · ".join(
+            [f"派单目录第 {row.edition} 版"] * (row.edition is not None)
+            + [f"时限类别 {row.sla_class}"] * bool(row.sla_class)
+        ),
         why=_why(row),
         answer=AnswerPart(
             at=present.moment(answer.at),

@@ -140,3 +140,31 @@ def test_a_unit_with_working_units_below_is_not_closed_and_a_fifth_level_not_ope
     )
     assert circle.status_code == 422
     assert "不能是本单位或其下级" in circle.text
+
+
+def test_a_citizen_is_asked_once_which_place_is_meant_and_may_say_that_he_cannot_tell(
+    browser: FlaskClient, tools: Installation, now: datetime
+) -> None:
+    from hotline.tickets.models import Ticket
+    from routing.catalogue_models import Place, PlaceRegion
+
+    with tools.db.begin() as session:
+        here, there = make_region(session, "9901", name="北苑区"), make_region(session, "9902", name="东泽区")
+        road = Place(name="人民路", kind="road")
+        session.add(road)
+        session.flush()
+        session.add_all(PlaceRegion(place_id=road.id, region_id=one.id) for one in (here, there))
+        wanted = there.id
+    citizen = browser.application.test_client()
+    form = {"content": "路灯坏了一个星期，晚上看不清路。", "place": "人民路 3 号", "anonymous": "yes", "key": "a" * 32}
+    asked = citizen.post("/submit", data=form)
+    assert asked.status_code == 422
+    assert "“人民路”不止一处" in asked.text
+    assert "东泽区" in asked.text
+    assert 'value="人民路 3 号"' in asked.text
+    assert citizen.post("/submit", data={**form, "region_id": str(wanted)}).status_code == 303
+    assert citizen.post("/submit", data={**form, "region_id": "unknown", "key": "b" * 32}).status_code == 303
+    assert citizen.post("/submit", data={**form, "place": "东泽区人民路", "key": "c" * 32}).status_code == 303
+    with tools.db.read() as session:
+        found = session.scalars(select(Ticket.region_id).order_by(Ticket.id)).all()
+    assert found == [wanted, None, None]
