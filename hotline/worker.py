@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import threading
+import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from types import FrameType
@@ -149,9 +150,14 @@ def enqueue_due(tools: Installation, connection: redis.Redis, *, now: datetime) 
         for job in due:
             periodic.started(session, name=job.name, now=now)
     for job in due:
-        rq.Queue(job.queue, connection=connection, serializer=JSONSerializer).enqueue(
+        queue = rq.Queue(job.queue, connection=connection, serializer=JSONSerializer)
+        # While no worker is on duty, one run waits; a hundred of them would do nothing that the first does not.
+        if any(waiting.startswith(f"{job.name}-") for waiting in queue.job_ids):
+            continue
+        queue.enqueue(
             "hotline.worker.run_periodic",
             job.name,
+            job_id=f"{job.name}-{uuid.uuid4()}",
             job_timeout=JOB_TIMEOUT_S,
             result_ttl=0,
             failure_ttl=FAILURE_TTL_S,

@@ -134,6 +134,8 @@ class Dispatch(Base):
         ),
         # What has this department had, newest first? Also the scope of what its members may see.
         Index("ix_dispatches_department_id", "department_id", text("ticket_id DESC")),
+        # What went out by itself lately?
+        Index("ix_dispatches_automatic", "sent_at", "id", postgresql_where=text("automatic")),
         # Every dispatch of a ticket, in order.
         Index("ix_dispatches_ticket_id", "ticket_id", "id"),
     )

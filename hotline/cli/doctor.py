@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,6 +18,8 @@ from hotline.wiring import Installation
 
 #: The calendar must be confirmed this far ahead (house rule; routing.calendars).
 CALENDAR_AHEAD_DAYS: Final = 60
+#: From here on deadlines of ten working days cannot be relied on, and the doctor calls it broken.
+CALENDAR_SHORT_DAYS: Final = 20
 LARGEST_SKEW: Final = timedelta(seconds=5)
 MOST_WAITING: Final = 1_000
 _LATE_FACTOR: Final = 5
@@ -32,6 +34,8 @@ class Complaint:
 
     what: str
     mend: str
+    #: False for what must be seen to in the coming weeks while everything works.
+    broken: bool = True
 
 
 Check = Callable[[Installation, datetime], Iterator[Complaint]]
@@ -149,6 +153,7 @@ def check_calendar(tools: Installation, now: datetime) -> Iterator[Complaint]:
         yield Complaint(
             what=f"工作日历只确认到 {ahead} 天之后。",
             mend="在“工作日历”页面录入国务院办公厅公布的放假与调休安排，或升级 holidays 库。",
+            broken=ahead < CALENDAR_SHORT_DAYS,
         )
 
 
@@ -184,7 +189,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 @click.command(help="检查数据库、队列、数据表、模型、日历、运营商与时钟，并说明如何修复。")
 @click.option("--json", "as_json", is_flag=True, help="以 JSON 输出")
 def doctor(*, as_json: bool) -> None:
-    """Examine everything; exit code 1 when something is wrong."""
+    """Examine everything; exit code 1 when something is broken, 0 when there is at most something to see to."""
     from hotline.wiring import open_installation
 
     tools = open_installation(installed())
@@ -194,10 +199,16 @@ def doctor(*, as_json: bool) -> None:
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
         for name, complaints in report:
-            click.echo(f"{'✗' if complaints else '✓'} {name}")
+            click.echo(f"{_sign(complaints)} {name}")
             for complaint in complaints:
                 click.echo(f"    {complaint.what}\n    → {complaint.mend}")
-    sys.exit(1 if any(complaints for _, complaints in report) else 0)
+    sys.exit(1 if any(complaint.broken for _, complaints in report for complaint in complaints) else 0)
+
+
+def _sign(complaints: Sequence[Complaint]) -> str:
+    if not complaints:
+        return "✓ 正常"
+    return "✗ 故障" if any(complaint.broken for complaint in complaints) else "！留意"
 
 
 def examine(tools: Installation, *, now: datetime) -> list[tuple[str, list[Complaint]]]:

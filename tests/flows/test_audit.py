@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -10,12 +10,13 @@ from sqlalchemy import text
 from callbacks import actions as callbacks
 from callbacks import queries as callback_queries
 from callbacks.policy import Answers, Satisfaction, Solved
-from hotline.cli.doctor import examine
+from hotline.cli.doctor import CALENDAR_AHEAD_DAYS, CALENDAR_SHORT_DAYS, examine
 from hotline.core import periodic
 from hotline.core.db import Database
 from hotline.core.permissions import Role
 from hotline.wiring import SCHEDULE, Installation
 from reports.audit import audit, legal_moves, rules
+from routing.calendars import china
 from tests.makers import answered_ticket, dispatched_ticket, make_actor, make_department, register_ticket
 
 HAPPY = Answers(replied=True, solved=Solved.SOLVED, process=Satisfaction.SATISFIED, result=Satisfaction.SATISFIED)
@@ -128,6 +129,17 @@ def test_the_doctor_notices_soon_that_nothing_is_scheduled_any_more(tools: Insta
     (complaint,) = dict(examine(tools, now=now + timedelta(seconds=30)))["定时作业"]
     assert "30 秒" in complaint.what
     assert "hotline scheduler" in complaint.mend
+
+
+def test_a_calendar_that_needs_its_next_year_is_something_to_see_to_and_not_yet_broken(tools: Installation) -> None:
+    def said(day: datetime) -> list[bool]:
+        return [complaint.broken for complaint in dict(examine(tools, now=day))["工作日历"]]
+
+    last = datetime.combine(china().confirmed_until, time(4), tzinfo=UTC)
+    assert said(last - timedelta(days=CALENDAR_AHEAD_DAYS)) == []
+    assert said(last - timedelta(days=CALENDAR_AHEAD_DAYS - 1)) == [False]
+    assert said(last - timedelta(days=CALENDAR_SHORT_DAYS)) == [False]
+    assert said(last - timedelta(days=CALENDAR_SHORT_DAYS - 1)) == [True]
 
 
 def test_the_doctor_goes_on_when_one_check_cannot_run(tools: Installation, now: datetime) -> None:

@@ -215,6 +215,20 @@ def test_periodic_jobs_are_enqueued_when_their_time_has_come_and_not_before(
     connection.close()
 
 
+def test_while_no_worker_is_on_duty_one_run_of_a_periodic_job_waits_and_not_a_hundred(
+    tools: Installation, redis_url: str, now: datetime
+) -> None:
+    connection = worker.connect(redis_url)
+    for passed in range(0, 600, 60):
+        worker.enqueue_due(tools, connection, now=now + timedelta(seconds=passed))
+    queue = rq.Queue(QueueName.DEFAULT, connection=connection, serializer=JSONSerializer)
+    waiting = [job.args[0] for job in queue.jobs]
+    connection.flushall()
+    connection.close()
+    assert waiting.count("fold_counters") == 1
+    assert len(waiting) == len(set(waiting))
+
+
 def test_folding_counters_twice_changes_nothing(tools: Installation, now: datetime) -> None:
     from hotline.tickets.queries import counters
 
