@@ -34,6 +34,7 @@ from hotline.web import (
     return_desk,
     supervision,
     territory_desk,
+    supervision_desk,
     tickets,
 )
 from hotline.wiring import Installation, open_installation
@@ -58,6 +59,7 @@ BLUEPRINTS: Final = (
     part_desk.bp,
     callback_desk.bp,
     supervision.bp,
+    supervision_desk.bp,
     administration.bp,
     catalogue_desk.bp,
     territory_desk.bp,

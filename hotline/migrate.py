@@ -26,6 +26,7 @@ import routing.learning_models
 import routing.limits_models
 import routing.models
 import routing.part_models
+import routing.supervision_models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
 
@@ -45,6 +46,7 @@ MODELS: Final = (
     routing.learning_models,
     routing.limits_models,
     routing.duty_models,
+    routing.supervision_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

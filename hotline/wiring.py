@@ -29,6 +29,7 @@ import routing.reactions
 import routing.suggesting
 import routing.telling
 import routing.training
+import routing.sweeping
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
 from hotline.core.files import FileStore
@@ -159,6 +160,10 @@ def _fold_counters(tools: Installation, now: datetime) -> None:  # noqa: ARG001 
         hotline.tickets.actions.fold_counters(session)
 
 
+def _supervise(tools: Installation, now: datetime) -> None:
+    routing.sweeping.sweep(tools.db.begin, now=now)
+
+
 def _forget(tools: Installation, now: datetime) -> None:
     with tools.db.begin() as session:
         outbox.forget_delivered(session, before=now - timedelta(days=7))
@@ -225,6 +230,13 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
     ),
     Periodic(
         name="resume_clocks", words="恢复计时", queue=QueueName.DEFAULT, run=_resume_clocks, every=timedelta(minutes=1)
+    ),
+    Periodic(
+        name="supervise_what_is_open",
+        words="红黄牌与督办提醒",
+        queue=QueueName.DEFAULT,
+        run=_supervise,
+        every=timedelta(minutes=1),
     ),
     Periodic(
         name="forget_what_is_done",

@@ -195,6 +195,8 @@ _RULES: Final = (
                 FROM callbacks GROUP BY 1
             UNION ALL SELECT 'adjustments.waiting', count(*) FROM adjustments WHERE state = 'asked'
             UNION ALL SELECT 'returns.open', count(*) FROM returns WHERE state = 'open'
+            UNION ALL SELECT coalesce('department.' || to_department_id || '.alarms', 'alarms.centre'), count(*)
+                FROM alarms WHERE heeded_at IS NULL GROUP BY to_department_id
         )
         SELECT coalesce(s.name, c.name) || '：' || coalesce(s.value, 0) || ' / ' || coalesce(c.value, 0)
         FROM stored s FULL JOIN counted c USING (name)
@@ -272,6 +274,40 @@ _RULES: Final = (
         sql="""
         SELECT t.number FROM returns r JOIN tickets t ON t.id = r.ticket_id
         WHERE r.decided_by IS NOT NULL AND r.state IN ('upheld', 'refused') AND r.decided_by = r.asked_by ORDER BY r.id
+        """,
+    ),
+    _Rule(
+        name="cards_are_on_the_journal",
+        words="每张红黄牌都应有一条台账",
+        sql="""
+        SELECT t.number || '：' || c.colour FROM cards c JOIN tickets t ON t.id = c.ticket_id WHERE NOT EXISTS (
+            SELECT FROM journal j WHERE j.ticket_id = c.ticket_id AND j.act = 'card' AND j.at = c.shown_at
+            AND j.details->>'colour' = c.colour
+        ) ORDER BY c.id
+        """,
+    ),
+    _Rule(
+        name="cards_are_told",
+        words="有效的红黄牌应已告知承办单位（红黄牌提醒未停用时）",
+        sql="""
+        SELECT t.number || '：' || c.colour FROM cards c JOIN tickets t ON t.id = c.ticket_id
+        JOIN dispatches d ON d.id = c.dispatch_id AND d.due_at = c.due_at AND d.answered_at IS NULL
+            AND d.ended_at IS NULL AND d.is_current
+        WHERE c.settled_at IS NULL AND c.shown_at < :delivered_by AND NOT EXISTS (
+            SELECT FROM alarms a WHERE a.ticket_id = c.ticket_id AND a.key LIKE 'card:' || c.id || ':%'
+        ) AND NOT EXISTS (
+            SELECT FROM installation_settings s WHERE s.name = 'supervision'
+        ) ORDER BY c.id
+        """,
+    ),
+    _Rule(
+        name="notices_reach_the_holder",
+        words="未办结的催办、督办单应发给办理过该工单的单位",
+        sql="""
+        SELECT t.number || '：#' || n.id FROM supervision_notices n JOIN tickets t ON t.id = n.ticket_id
+        WHERE NOT EXISTS (
+            SELECT FROM dispatches d WHERE d.ticket_id = n.ticket_id AND d.department_id = n.department_id
+        ) ORDER BY n.id
         """,
     ),
     _Rule(

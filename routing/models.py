@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hotline.core.db import Base, EnumText, one_of
@@ -100,6 +100,9 @@ class Dispatch(Base):
         default=dict, server_default="{}", comment="source, type, urgency and class that the profile was asked with"
     )
     suspended_until: Mapped[datetime | None] = mapped_column(comment="the clock stands until then (挂起)")
+    # A trigger takes both from the steps whenever the deadline is written, so that no writer can forget them.
+    yellow_from: Mapped[datetime | None] = mapped_column(server_default=FetchedValue(), comment="kept by a trigger")
+    red_from: Mapped[datetime | None] = mapped_column(server_default=FetchedValue(), comment="kept by a trigger")
     signed_at: Mapped[datetime | None]
     signed_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     contacted_at: Mapped[datetime | None]
@@ -132,6 +135,14 @@ class Dispatch(Base):
             "id",
             postgresql_where=text("is_current AND answered_at IS NULL AND ended_at IS NULL"),
         ),
+        # What in hand has come to its yellow card? The sweep of supervision asks every minute.
+        Index(
+            "ix_dispatches_yellow_from",
+            "yellow_from",
+            postgresql_where=text("is_current AND answered_at IS NULL AND ended_at IS NULL"),
+        ),
+        # Which tickets were sent back, and how often? Supervision looks for those that fly between units.
+        Index("ix_dispatches_sent_back", "ticket_id", postgresql_where=text("ending = 'sent_back'")),
         # What has this department had, newest first? Also the scope of what its members may see.
         Index("ix_dispatches_department_id", "department_id", text("ticket_id DESC")),
         # What went out by itself lately?

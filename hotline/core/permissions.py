@@ -83,8 +83,12 @@ class Permission(StrEnum):
     """Hand in one's own concern, track it and rate it."""
     TICKET_SUGGEST = "ticket:suggest"
     """Write down what the model suggested."""
+    TICKET_SUPERVISE = "ticket:supervise"
+    """Show cards, call departments to account and judge what they answer; never answers for one."""
     TICKET_TRANSFER = "ticket:transfer"
     """Hand over to 110, 119, 120 or another hotline."""
+    TICKET_URGE = "ticket:urge"
+    """Urge the department that holds a ticket."""
     TICKET_VIEW = "ticket:view"
     """See tickets; which ones is decided by routing.queries.visible_to."""
     TICKET_VIEW_ALL = "ticket:view_all"
@@ -106,6 +110,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_DISPATCH,
         _P.TICKET_REFUSE,
         _P.TICKET_TRANSFER,
+        _P.TICKET_URGE,
     },
     Role.DISPATCHER: _HOTLINE
     | {
@@ -117,6 +122,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_REFUSE,
         _P.TICKET_TRANSFER,
         _P.DEADLINE_APPROVE,
+        _P.TICKET_URGE,
     },
     Role.RESPONDER: _DESK | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK},
     Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
@@ -134,6 +140,8 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_AMEND,
         _P.TICKET_DISPATCH,
         _P.TICKET_REWORK,
+        _P.TICKET_SUPERVISE,
+        _P.TICKET_URGE,
     },
     Role.ADMINISTRATOR: _DESK
     | {
@@ -156,6 +164,8 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.TICKET_SUGGEST,
             _P.TICKET_NOTE,
             _P.TICKET_CLOSE,
+            _P.TICKET_SUPERVISE,
+            _P.TICKET_URGE,
             _P.TICKET_VIEW_ALL,
         }
     ),

@@ -167,6 +167,8 @@ class Ticket(Base):
         Index("ix_tickets_category_id", "category_id", desc("id")),
         # What was closed today, and this week? The supervisor's figures and the lists behind them.
         Index("ix_tickets_closed_at", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
+        # What that is open was reported again and again? Supervision asks every minute; they are few.
+        Index("ix_tickets_repeated", "id", postgresql_where=text("repeats > 0 AND state <> 'closed'")),
         # Bad reviews apart (domain.md 4); they are few.
         Index("ix_tickets_bad_reviews", desc("id"), postgresql_where=text("kind = 'bad_review'")),
     )

@@ -77,6 +77,11 @@ class Act(StrEnum):
     ANSWER_PART = "answer_part"
     END_PART = "end_part"
     WITHDRAW_RETURN = "withdraw_return"
+    CARD = "card"
+    URGE = "urge"
+    SUPERVISE = "supervise"
+    ACCOUNT = "account"
+    SETTLE = "settle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +150,16 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.ANSWER_PART,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
     _move(Act.END_PART,         {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
     _move(Act.WITHDRAW_RETURN,  {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SEND_BACK),
+    _move(Act.CARD,             {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SUPERVISE),
+    _move(Act.URGE,             {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_URGE),
+    _move(Act.SUPERVISE,        {_S.DISPATCHED, _S.SIGNED, _S.ANSWERED},     None,          _P.TICKET_SUPERVISE),
+    _move(Act.ACCOUNT,          _ANY,                                        None,          _P.TICKET_ANSWER),
+    _move(Act.SETTLE,           _ANY,                                        None,          _P.TICKET_SUPERVISE),
 ))
 # fmt: on
 
 #: Acts that make a person one of those who handled the ticket and so keep him from its callback (domain.md 3.2).
-#: Whoever only took the concern in, looked it up or called back did not handle it.
+#: Whoever only took the concern in, looked it up or called back did not handle it; whoever supervised it did.
 HANDLING: Final = frozenset(
     {
         Act.SIGN,
@@ -164,6 +174,9 @@ HANDLING: Final = frozenset(
         Act.ANSWER_DIRECTLY,
         Act.SIGN_PART,
         Act.ANSWER_PART,
+        Act.SUPERVISE,
+        Act.ACCOUNT,
+        Act.SETTLE,
     }
 )
 

@@ -19,11 +19,14 @@ from routing.adjustment_models import AdjustmentKind, AdjustmentState
 from routing.catalogue_models import CatalogueState, TrialState
 from routing.catalogue_rules import Flaw
 from routing.duty_rules import RETURN_REASONS, ReturnState
+from routing.deadlines import Card
 from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved
 from routing.part_models import PartEnding, PartKind
 from routing.selective import LimitState
+from routing.supervision_models import NoticeEnding, NoticeForm
+from routing.triggers import BY_TRIGGER, NoticeKind, Told, Trigger
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Label:
     words: str
     tone: str = "neutral"
 
+
+_TONES: Final = {
+    Trigger.RED_CARD: "danger",
+    Trigger.REDO_UNHAPPY: "danger",
+    Trigger.NOTICE_LATE: "danger",
+    Trigger.NOTICE_SENT: "info",
+    Trigger.NOTICE_ACCOUNTED: "info",
+}
 
 # A table of pairs, not a dict: members of two enums with the same value are equal as texts.
 LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
@@ -110,6 +121,11 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (AdjustmentState.APPROVED, Label("已批准", "success")),
     (AdjustmentState.REFUSED, Label("已驳回", "danger")),
     (AdjustmentState.LAPSED, Label("已失效")),
+    (Act.CARD, Label("红黄牌")),
+    (Act.URGE, Label("催办")),
+    (Act.SUPERVISE, Label("督办")),
+    (Act.ACCOUNT, Label("回应督办")),
+    (Act.SETTLE, Label("督办审核")),
     (Kind.CONCERN, Label("诉求")),
     (Kind.BAD_REVIEW, Label("差评", "danger")),
     (Channel.PHONE, Label("电话")),
@@ -218,6 +234,23 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (MessageState.SENDING, Label("发送中", "info")),
     (MessageState.SENT, Label("已发送", "success")),
     (MessageState.FAILED, Label("发送失败", "danger")),
+    (Card.NONE, Label("")),
+    (Card.YELLOW, Label("黄牌", "warning")),
+    (Card.RED, Label("红牌", "danger")),
+    (NoticeKind.URGE, Label("催办", "warning")),
+    (NoticeKind.SUPERVISE, Label("督办", "danger")),
+    (NoticeForm.SYSTEM, Label("系统督办")),
+    (NoticeForm.WRITTEN, Label("书面督办")),
+    (NoticeForm.SPECIAL, Label("专项督办", "warning")),
+    (NoticeForm.COMMAND, Label("督办令", "danger")),
+    (NoticeEnding.ACCEPTED, Label("已办结", "success")),
+    (NoticeEnding.REFUSED, Label("回复未通过", "danger")),
+    (NoticeEnding.LIFTED, Label("已解除")),
+    (Told.DEPARTMENT, Label("承办单位")),
+    (Told.LEADER, Label("单位及其领导")),
+    (Told.ABOVE, Label("上级单位")),
+    (Told.CENTRE, Label("热线中心")),
+    *((trigger, Label(rule.words, _TONES.get(trigger, "warning"))) for trigger, rule in BY_TRIGGER.items()),
     (QueueName.DEFAULT, Label("日常")),
     (QueueName.TELEPHONY, Label("电话短信")),
     (QueueName.CLASSIFIER, Label("文本分类")),

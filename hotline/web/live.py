@@ -65,7 +65,11 @@ def shown_to(who: Actor, figures: Figures) -> dict[str, int]:
     if who.can(Permission.TICKET_VIEW_ALL):
         shown["tickets.overdue"] = sum(due.overdue for due in figures.due.values())
         shown["tickets.due_today"] = sum(due.today for due in figures.due.values())
+    if who.can(Permission.TICKET_SUPERVISE):
+        shown["mine.alarms"] = figures.counters.get("alarms.centre", 0)
     if who.can(Permission.TICKET_ANSWER):
+        told = (figures.counters.get(f"department.{number}.alarms", 0) for number in who.department_ids)
+        shown["mine.alarms"] = shown.get("mine.alarms", 0) + sum(told)
         mine = [figures.due.get(number, _NOTHING_DUE) for number in who.department_ids]
         for name in ("in_hand", "unsigned"):
             held = (figures.counters.get(f"department.{number}.{name}", 0) for number in who.department_ids)

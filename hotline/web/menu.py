@@ -32,6 +32,8 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("退单审核", "returns.queue", "arrow-back-up", _P.RETURN_RULE, "returns.open"),
             Entry("本单位工单", "department.inbox", "inbox", _P.TICKET_ANSWER, "mine.in_hand"),
             Entry("协办任务", "part.inbox", "git-merge", _P.TICKET_ANSWER),
+            Entry("红黄牌", "supervision_desk.cards", "flag", _P.TICKET_ANSWER),
+            Entry("催办督办", "supervision_desk.notices", "bell", _P.TICKET_ANSWER),
             Entry("回访", "callback.queue", "phone-outgoing", _P.CALLBACK_RECORD, "callbacks.waiting"),
             Entry("差评", "callback.reviews", "star", _P.REVIEW_JUDGE, "tickets.bad_review.open"),
         ),
@@ -42,6 +44,9 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("全部工单", "tickets.search", "clipboard-list", _P.TICKET_VIEW),
             Entry("运行总览", "supervision.overview", "chart-bar", _P.FIGURES_VIEW),
             Entry("协办考核", "part.figures", "git-merge", _P.FIGURES_VIEW),
+            Entry("红黄牌", "supervision_desk.cards", "flag", _P.FIGURES_VIEW),
+            Entry("催办督办", "supervision_desk.notices", "bell", _P.FIGURES_VIEW),
+            Entry("督办规则", "supervision_desk.rules", "scale", _P.FIGURES_VIEW),
         ),
     ),
     (

@@ -170,6 +170,11 @@ _TONES: Final = {
     "sign_part": ("info", "clipboard-check"),
     "answer_part": ("success", "message"),
     "end_part": ("neutral", "arrow-back-up"),
+    "card": ("warning", "flag"),
+    "urge": ("warning", "bell"),
+    "supervise": ("danger", "alert-triangle"),
+    "account": ("info", "message"),
+    "settle": ("success", "clipboard-check"),
 }
 
 

@@ -22,11 +22,14 @@ import routing.adjustment_models
 import routing.catalogue_models
 import routing.catalogue_rules
 import routing.duty_rules
+import routing.deadlines
 import routing.labels_models
 import routing.learning_models
 import routing.models
 import routing.part_models
 import routing.selective
+import routing.supervision_models
+import routing.triggers
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
@@ -257,6 +260,11 @@ def enums() -> list[type[StrEnum]]:
         routing.selective.LimitState,
         routing.duty_rules.ReturnReason,
         routing.duty_rules.ReturnState,
+        routing.supervision_models.NoticeEnding,
+        routing.supervision_models.NoticeForm,
+        routing.triggers.NoticeKind,
+        routing.triggers.Told,
+        routing.triggers.Trigger,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
         callbacks.policy.Satisfaction,
