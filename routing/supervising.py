@@ -1,4 +1,4 @@
-"""What supervision does by hand: urge, call to account, receive, answer, judge, take note; and its rules (domain.md 2.11)."""
+"""What supervision does by hand: urge, call to account, receive, answer, judge, take note (domain.md 2.11)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hotline.core.personal_data import redact
 from hotline.intake.rules import normal_phone
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
-from hotline.tickets.states import Act
+from hotline.tickets.states import Act, check
 from routing import granting
 from routing.deadlines import due_at
 from routing.models import Department
@@ -23,7 +23,7 @@ from routing.queries import current_dispatch
 from routing.supervision_models import Alarm, Leader, NoticeEnding, NoticeForm, SupervisionNotice
 from routing.supervision_queries import concerns
 from routing.sweeping import rules_of
-from routing.triggers import BY_TRIGGER, MOST_LEVEL, SETTING, NoticeKind, Rules, Trigger, check_rules
+from routing.triggers import BY_TRIGGER, MOST_LEVEL, MOST_WORKDAYS, SETTING, NoticeKind, Rules, Trigger, check_rules
 
 MOST_WORDS: Final = 2_000
 MOST_AT_ONCE: Final = 200
@@ -60,7 +60,9 @@ def receive(session: Session, *, notice_id: int, by: Actor, now: datetime) -> Su
     return notice
 
 
-def account(session: Session, *, notice_id: int, version: int, words: str, by: Actor, now: datetime) -> SupervisionNotice:
+def account(
+    session: Session, *, notice_id: int, version: int, words: str, by: Actor, now: datetime
+) -> SupervisionNotice:
     """Answer a notice on behalf of the unit: what was done, why it is late, when it will be done.
 
     An urging is settled by its answer; a supervision waits for whoever judges it.
@@ -105,7 +107,7 @@ def account(session: Session, *, notice_id: int, version: int, words: str, by: A
 def judge(
     session: Session, *, notice_id: int, version: int, accepted: bool, words: str, by: Actor, now: datetime
 ) -> SupervisionNotice:
-    """Accept a unit's answer (销号), or refuse it with the reason: then the unit gets a new notice with a new deadline."""
+    """Accept a unit's answer (销号), or refuse it with the reason: then the unit gets a new notice and deadline."""
     require(by, Permission.TICKET_SUPERVISE)
     said = _words(words, name="words") if not accepted else redact(words.strip())[:MOST_WORDS]
     notice = _locked(session, notice_id)
@@ -162,7 +164,7 @@ def lift(session: Session, *, notice_id: int, version: int, words: str, by: Acto
 
 
 def heed(session: Session, *, alarm_ids: Sequence[int], word: str, by: Actor, now: datetime) -> int:
-    """Take note of alarms with a word; returns how many. Those of others, or taken note of already, stay as they are."""
+    """Take note of alarms with a word; returns how many. Those of others, and old ones, stay as they are."""
     said = redact(word.strip())
     if not said:
         raise Invalid({"word": "请写一句话，例如“已知悉，今日办理”。"})
@@ -242,12 +244,12 @@ def _send(
     now: datetime,
 ) -> SupervisionNotice:
     said = _words(words, name="words")
-    if workdays is not None and not 1 <= workdays <= 60:  # noqa: PLR2004 - as in `check_rules`
-        raise Invalid({"workdays": "应为 1 至 60 个工作日。"})
+    if workdays is not None and not 1 <= workdays <= MOST_WORKDAYS:
+        raise Invalid({"workdays": f"应为 1 至 {MOST_WORKDAYS} 个工作日。"})
     ticket = tickets.lock(session, ticket_id)
     dispatch = current_dispatch(session, ticket_id, lock=True)
     act = Act.URGE if kind is NoticeKind.URGE else Act.SUPERVISE
-    entry = tickets.move(session, ticket, act, by=by, now=now, note=said[:500])
+    require(by, check(act, ticket.state).permission)
     if dispatch is None:
         raise WrongState("工单目前不在任何承办单位手中。")
     rules, calendar = rules_of(session), granting.calendar(session)
@@ -271,7 +273,8 @@ def _send(
         raise Conflict("该单位对这张工单已有一份未办结的督办单，请在原督办单上跟进。")
     else:
         notice.times += 1
-    entry.details = {"notice": notice.id, "times": notice.times, "due": notice.due_at.isoformat()}
+    details = {"notice": notice.id, "times": notice.times, "due": notice.due_at.isoformat()}
+    tickets.move(session, ticket, act, by=by, now=now, note=said[:500], details=details)
     _tell(session, notice, now=now)
     return notice
 
@@ -343,4 +346,3 @@ def _words(words: str, *, name: str) -> str:
     if len(said) > MOST_WORDS:
         raise Invalid({name: f"最多 {MOST_WORDS} 字。"})
     return said
-

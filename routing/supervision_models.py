@@ -53,7 +53,9 @@ class ShownCard(Base):
         # A card is shown once.
         UniqueConstraint("dispatch_id", "colour", "due_at"),
         # Which cards are in force? The sweep and the lists; holds only those.
-        Index("ix_cards_in_force", "department_id", "colour", "due_at", "id", postgresql_where=text("settled_at IS NULL")),
+        Index(
+            "ix_cards_in_force", "department_id", "colour", "due_at", "id", postgresql_where=text("settled_at IS NULL")
+        ),
         # Which cards did this ticket see?
         Index("ix_cards_ticket_id", "ticket_id", "id"),
         # How many cards were shown in a period, by department?

@@ -121,9 +121,7 @@ def concerns(actor: Actor) -> ColumnElement[bool]:
     return mine
 
 
-def alarms(
-    session: Session, actor: Actor, *, heeded: bool = False, cursor: str = "", limit: int = 30
-) -> Page:
+def alarms(session: Session, actor: Actor, *, heeded: bool = False, cursor: str = "", limit: int = 30) -> Page:
     """Return the alarms that wait for this person (or that were taken note of), the newest first, by keyset."""
     limit = min(limit, MOST_ROWS)
     backwards, key = _parse_pair(cursor)
@@ -266,9 +264,7 @@ def notices(
     limit = min(limit, MOST_ROWS)
     backwards, key = _parse_pair(cursor)
     ended = which == "ended"
-    query = _notices().where(
-        SupervisionNotice.ended_at.is_not(None) if ended else SupervisionNotice.ended_at.is_(None)
-    )
+    query = _notices().where(SupervisionNotice.ended_at.is_not(None) if ended else SupervisionNotice.ended_at.is_(None))
     if which == "accounted":
         query = query.where(SupervisionNotice.accounted_at.is_not(None))
     if not actor.can(Permission.TICKET_VIEW_ALL):
@@ -323,11 +319,10 @@ def card_counts(session: Session, *, since: datetime, department_ids: Sequence[i
         select(
             ShownCard.department_id,
             Department.short_name,
-            *(
-                func.count().filter(condition, ShownCard.colour == colour)
-                for condition in (standing, shown)
-                for colour in (Card.YELLOW, Card.RED)
-            ),
+            func.count().filter(standing, ShownCard.colour == Card.YELLOW),
+            func.count().filter(standing, ShownCard.colour == Card.RED),
+            func.count().filter(shown, ShownCard.colour == Card.YELLOW),
+            func.count().filter(shown, ShownCard.colour == Card.RED),
         )
         .join(Department, Department.id == ShownCard.department_id)
         .where(or_(standing, shown))

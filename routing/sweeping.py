@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select, text, update
+from sqlalchemy import ARRAY, BigInteger, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from hotline.core.clock import local
@@ -94,61 +94,61 @@ def _show(colour: str, reached: str) -> str:
     """
 
 
-_SHOW_YELLOW: Final = _show("yellow", "d.yellow_from <= :now AND d.red_from > :now")
-_SHOW_RED: Final = _show("red", "d.red_from <= :now")
+# While the clock stands (挂起) nobody is shown a card.
+_RUNS: Final = "(d.suspended_until IS NULL OR d.suspended_until <= :now)"
+_SHOW_YELLOW: Final = _show("yellow", f"d.yellow_from <= :now AND d.red_from > :now AND {_RUNS}")
+_SHOW_RED: Final = _show("red", f"d.red_from <= :now AND {_RUNS}")
 
-# `source` yields: key, ticket_id, notice_id, department_id, urgency; the alarm goes to whoever `told` names.
+# `source` yields: key, ticket_id, notice_id, department_id; the alarm goes to whoever `told` names. A ticket that
+# somebody has locked is left for the next sweep: waiting for him with a batch in hand could block both.
 _RAISE: Final = """
 INSERT INTO alarms (key, trigger, words, ticket_id, notice_id, department_id, to_department_id, raised_at, text_level,
     at_once)
 SELECT s.key, :trigger, :words, s.ticket_id, s.notice_id, s.department_id,
     CASE :told WHEN 'department' THEN s.department_id WHEN 'leader' THEN s.department_id
         WHEN 'above' THEN p.parent_id END,
-    :now, :text_level, s.urgency <> '一般'
-FROM ({source}) AS s LEFT JOIN departments p ON p.id = s.department_id
+    :now, :text_level, k.urgency <> '一般'
+FROM ({source}) AS s JOIN tickets k ON k.id = s.ticket_id LEFT JOIN departments p ON p.id = s.department_id
 WHERE NOT EXISTS (SELECT FROM alarms a WHERE a.key = s.key)
-LIMIT :most
+LIMIT :most FOR KEY SHARE OF k SKIP LOCKED
 ON CONFLICT (key) DO NOTHING
 """
 
 _OF_CARD: Final = f"""
-    SELECT 'card:' || c.id || ':' || :step AS key, c.ticket_id, NULL::bigint AS notice_id, c.department_id, t.urgency
-    FROM cards c JOIN dispatches d ON d.id = c.dispatch_id JOIN tickets t ON t.id = c.ticket_id
+    SELECT 'card:' || c.id || ':' || :step AS key, c.ticket_id, NULL::bigint AS notice_id, c.department_id
+    FROM cards c JOIN dispatches d ON d.id = c.dispatch_id
     WHERE c.settled_at IS NULL AND c.colour = :colour AND {_IN_HAND} AND (:cut IS NULL OR d.red_from < :cut)
 """
 
 #: Where each trigger looks; `:limit`, `:cut` and `:to` (the name of whom is told) are given where they are named.
 _SOURCES: Final[Mapping[Trigger, str]] = {
     Trigger.SIGN_OVERDUE: f"""
-        SELECT 'sign:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id, t.urgency
-        FROM dispatches d JOIN tickets t ON t.id = d.ticket_id
+        SELECT 'sign:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id
+        FROM dispatches d
         WHERE {_IN_HAND} AND d.signed_at IS NULL AND d.sign_due_at < :now
     """,
     Trigger.NOT_CONTACTED: f"""
-        SELECT 'contact:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id,
-            t.urgency
-        FROM dispatches d JOIN tickets t ON t.id = d.ticket_id
+        SELECT 'contact:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id
+        FROM dispatches d
         WHERE {_IN_HAND} AND d.signed_at IS NOT NULL AND d.contacted_at IS NULL AND d.sent_at < :cut
     """,
     Trigger.CALLBACK_UNHAPPY: f"""
-        SELECT 'rework:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id,
-            t.urgency
-        FROM dispatches d JOIN tickets t ON t.id = d.ticket_id WHERE {_IN_HAND} AND d.round = 1
+        SELECT 'rework:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id
+        FROM dispatches d WHERE {_IN_HAND} AND d.round = 1
     """,
     Trigger.REDO_UNHAPPY: f"""
-        SELECT 'rework:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id,
-            t.urgency
-        FROM dispatches d JOIN tickets t ON t.id = d.ticket_id WHERE {_IN_HAND} AND d.round > 1
+        SELECT 'rework:' || d.id || ':' || :to AS key, d.ticket_id, NULL::bigint AS notice_id, d.department_id
+        FROM dispatches d WHERE {_IN_HAND} AND d.round > 1
     """,
     Trigger.REPEATED: """
         SELECT 'repeat:' || t.id || ':' || t.repeats / :limit || ':' || :to AS key, t.id AS ticket_id,
-            NULL::bigint AS notice_id, d.department_id, t.urgency
+            NULL::bigint AS notice_id, d.department_id
         FROM tickets t LEFT JOIN dispatches d ON d.ticket_id = t.id AND d.is_current
         WHERE t.repeats > 0 AND t.state <> 'closed' AND t.repeats >= :limit
     """,
     Trigger.PING_PONG: """
         SELECT 'returns:' || t.id || ':' || r.times || ':' || :to AS key, t.id AS ticket_id,
-            NULL::bigint AS notice_id, d.department_id, t.urgency
+            NULL::bigint AS notice_id, d.department_id
         FROM (
             SELECT ticket_id, count(*) AS times FROM dispatches WHERE ending = 'sent_back'
             GROUP BY ticket_id HAVING count(*) >= :limit
@@ -157,7 +157,7 @@ _SOURCES: Final[Mapping[Trigger, str]] = {
     """,
     Trigger.UNDISPATCHED: f"""
         SELECT 'undispatched:' || t.id || ':' || extract(epoch FROM w.since)::bigint || ':' || :to AS key,
-            t.id AS ticket_id, NULL::bigint AS notice_id, NULL::bigint AS department_id, t.urgency
+            t.id AS ticket_id, NULL::bigint AS notice_id, NULL::bigint AS department_id
         FROM tickets t CROSS JOIN LATERAL (
             SELECT greatest(t.registered_at, max(d.ended_at)) AS since FROM dispatches d WHERE d.ticket_id = t.id
         ) w
@@ -165,14 +165,13 @@ _SOURCES: Final[Mapping[Trigger, str]] = {
             WHEN '特急' THEN {SHARE_OF_VERY_URGENT} WHEN '紧急' THEN {SHARE_OF_URGENT} ELSE 1 END
     """,
     Trigger.NOTICE_NOT_RECEIVED: """
-        SELECT 'notice:' || n.id || ':unreceived:' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id,
-            t.urgency
-        FROM supervision_notices n JOIN tickets t ON t.id = n.ticket_id
+        SELECT 'notice:' || n.id || ':unreceived:' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id
+        FROM supervision_notices n
         WHERE n.ended_at IS NULL AND n.received_at IS NULL AND n.receive_due_at < :now
     """,
     Trigger.NOTICE_LATE: """
-        SELECT 'notice:' || n.id || ':late:' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id, t.urgency
-        FROM supervision_notices n JOIN tickets t ON t.id = n.ticket_id
+        SELECT 'notice:' || n.id || ':late:' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id
+        FROM supervision_notices n
         WHERE n.ended_at IS NULL AND n.accounted_at IS NULL AND n.due_at < :now
     """,
 }
@@ -220,7 +219,7 @@ WITH found AS (
 )
 SELECT count(*) FROM given
 """
-_CARDS_OF_STEP: Final = f"""
+_CARDS_OF_STEP: Final = """
     SELECT 'card:' || c.id || ':' || :step AS key, c.dispatch_id
     FROM cards c JOIN dispatches d ON d.id = c.dispatch_id
     WHERE c.settled_at IS NULL AND c.colour = :colour AND (:cut IS NULL OR d.red_from < :cut)
@@ -230,9 +229,8 @@ _REDONE: Final = f"""
 """
 # Whoever is sent a notice is told of it, also of those that people send.
 _NEW_NOTICES: Final = """
-    SELECT 'notice:' || n.id || ':' || n.times || ':' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id,
-        t.urgency
-    FROM supervision_notices n JOIN tickets t ON t.id = n.ticket_id WHERE n.ended_at IS NULL AND n.accounted_at IS NULL
+    SELECT 'notice:' || n.id || ':' || n.times || ':' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id
+    FROM supervision_notices n WHERE n.ended_at IS NULL AND n.accounted_at IS NULL
 """
 
 
@@ -268,9 +266,7 @@ def sweep(begin: Begin, *, now: datetime, batch: int = BATCH) -> Swept:
     alarms += sum(plan.look(trigger) for trigger in _SOURCES if rules.is_on(trigger))
     alarms += plan.tell_of_notices()
     texts = write_texts(begin, calendar=calendar, now=now, batch=batch)
-    return Swept(
-        settled=settled, yellow=yellow, red=red, notices=notices, lifted=lifted, alarms=alarms, texts=texts
-    )
+    return Swept(settled=settled, yellow=yellow, red=red, notices=notices, lifted=lifted, alarms=alarms, texts=texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -429,13 +425,13 @@ def write_texts(begin: Begin, *, calendar: WorkCalendar, now: datetime, batch: i
     for _ in range(MOST_BATCHES):
         with begin() as session:
             query = (
-                select(Alarm)
+                select(Alarm.id, Alarm.to_department_id, Alarm.text_level, Alarm.trigger)
                 .where(Alarm.told_at.is_(None), Alarm.text_level.is_not(None))
                 .order_by(Alarm.id)
                 .limit(batch)
                 .with_for_update(skip_locked=True)  # two sweeps at once take different alarms
             )
-            rows = session.scalars(query if working else query.where(Alarm.at_once)).all()
+            rows = session.execute(query if working else query.where(Alarm.at_once)).all()
             digests = list(_digests(rows))
             numbers = _numbers(session, digests)
             for digest in digests:
@@ -451,14 +447,15 @@ def write_texts(begin: Begin, *, calendar: WorkCalendar, now: datetime, batch: i
                         now=now,
                     )
                     written += 1
-            session.execute(update(Alarm).where(Alarm.id.in_([row.id for row in rows])).values(told_at=now))
+            marked = update(Alarm).where(Alarm.id == func.any(bindparam("ids", type_=ARRAY(BigInteger))))
+            session.connection().execute(marked.values(told_at=now), {"ids": [row.id for row in rows]})
         if len(rows) < batch:
             break
     return written
 
 
-def _digests(rows: Any) -> Iterator[_Digest]:  # noqa: ANN401 - a sequence of alarms
-    together: dict[tuple[int | None, int], list[Alarm]] = {}
+def _digests(rows: Any) -> Iterator[_Digest]:  # noqa: ANN401 - rows of four columns
+    together: dict[tuple[int | None, int], list[Any]] = {}
     for row in rows:
         together.setdefault((row.to_department_id, row.text_level), []).append(row)
     for (department_id, level), alarms in together.items():

@@ -21,6 +21,8 @@ from routing.deadlines import Card
 SETTING: Final = "supervision"
 MOST_STEPS: Final = 20
 MOST_LEVEL: Final = 5
+#: A quarter of a year is no deadline any more.
+MOST_WORKDAYS: Final = 60
 _ONE_DAY: Final = timedelta(days=1)
 #: What `UNDISPATCHED` allows an urgent and a very urgent ticket, as a share of the ordinary limit: of 24 hours 2 and 1.
 SHARE_OF_URGENT: Final = 12
@@ -77,23 +79,108 @@ class Rule:
     always: bool = False
 
 
-# fmt: off
 RULES: Final = (
-    Rule(trigger=Trigger.YELLOW_CARD, words="黄牌预警", when="距办理时限还有一个工作日仍未反馈（按小时计的时限为过半）；告知谁见下方阶梯", source="domain.md 2.11"),
-    Rule(trigger=Trigger.RED_CARD, words="红牌超期", when="超过办理时限后的第一个工作日起仍未反馈；告知谁见下方阶梯", source="domain.md 2.11 (a)"),
-    Rule(trigger=Trigger.SIGN_OVERDUE, words="签收超时", when="超过签收时限仍未签收", source="domain.md 2.4", told=(Told.DEPARTMENT,)),
-    Rule(trigger=Trigger.NOT_CONTACTED, words="未联系诉求人", when="派单后超过下列工作日仍没有联系诉求人的记录", source="domain.md 2.4, 2.11", told=(Told.DEPARTMENT,), limit=2, unit="个工作日"),
-    Rule(trigger=Trigger.CALLBACK_UNHAPPY, words="回访不满意", when="回访后第一次退回重办", source="domain.md 2.11 (b)", told=(Told.CENTRE,)),
-    Rule(trigger=Trigger.REDO_UNHAPPY, words="重办仍不满意", when="第二次及以后退回重办，系统同时发出督办单", source="domain.md 2.11 (c), 2.10", told=(Told.CENTRE, Told.LEADER), notice=NoticeKind.SUPERVISE),
-    Rule(trigger=Trigger.REPEATED, words="反复反映", when="同一诉求重复来电达到下列次数，之后每满一次该数再提醒", source="domain.md 1.7", told=(Told.CENTRE, Told.LEADER), limit=3, unit="次"),
-    Rule(trigger=Trigger.PING_PONG, words="退单拉锯", when="未办结工单被退单达到下列次数", source="domain.md 2.6, 2.11", told=(Told.CENTRE,), limit=2, unit="次"),
-    Rule(trigger=Trigger.UNDISPATCHED, words="迟迟未派单", when="受理或退回后超过下列小时仍未派单；紧急件为其十二分之一，特急件为其二十四分之一", source="domain.md 2.3", told=(Told.CENTRE,), limit=24, unit="小时"),
-    Rule(trigger=Trigger.NOTICE_NOT_RECEIVED, words="督办未签收", when="催办、督办单超过签收时限仍未签收", source="domain.md 2.11", told=(Told.DEPARTMENT, Told.CENTRE)),
-    Rule(trigger=Trigger.NOTICE_LATE, words="督办超期", when="催办、督办单超过回复时限仍未回复", source="domain.md 2.11", told=(Told.LEADER, Told.CENTRE)),
-    Rule(trigger=Trigger.NOTICE_SENT, words="收到催办督办", when="热线中心或阶梯发出催办、督办单", source="domain.md 2.11", told=(Told.DEPARTMENT,), always=True),
-    Rule(trigger=Trigger.NOTICE_ACCOUNTED, words="督办已回复", when="承办单位回复督办单，等待审核", source="domain.md 2.11", told=(Told.CENTRE,), always=True),
+    Rule(
+        trigger=Trigger.YELLOW_CARD,
+        words="黄牌预警",
+        when="距办理时限还有一个工作日仍未反馈（按小时计的时限为过半）；告知谁见下方阶梯",
+        source="domain.md 2.11",
+    ),
+    Rule(
+        trigger=Trigger.RED_CARD,
+        words="红牌超期",
+        when="超过办理时限后的第一个工作日起仍未反馈；告知谁见下方阶梯",
+        source="domain.md 2.11 (a)",
+    ),
+    Rule(
+        trigger=Trigger.SIGN_OVERDUE,
+        words="签收超时",
+        when="超过签收时限仍未签收",
+        source="domain.md 2.4",
+        told=(Told.DEPARTMENT,),
+    ),
+    Rule(
+        trigger=Trigger.NOT_CONTACTED,
+        words="未联系诉求人",
+        when="派单后超过下列工作日仍没有联系诉求人的记录",
+        source="domain.md 2.4, 2.11",
+        told=(Told.DEPARTMENT,),
+        limit=2,
+        unit="个工作日",
+    ),
+    Rule(
+        trigger=Trigger.CALLBACK_UNHAPPY,
+        words="回访不满意",
+        when="回访后第一次退回重办",
+        source="domain.md 2.11 (b)",
+        told=(Told.CENTRE,),
+    ),
+    Rule(
+        trigger=Trigger.REDO_UNHAPPY,
+        words="重办仍不满意",
+        when="第二次及以后退回重办，系统同时发出督办单",
+        source="domain.md 2.11 (c), 2.10",
+        told=(Told.CENTRE, Told.LEADER),
+        notice=NoticeKind.SUPERVISE,
+    ),
+    Rule(
+        trigger=Trigger.REPEATED,
+        words="反复反映",
+        when="同一诉求重复来电达到下列次数，之后每满一次该数再提醒",
+        source="domain.md 1.7",
+        told=(Told.CENTRE, Told.LEADER),
+        limit=3,
+        unit="次",
+    ),
+    Rule(
+        trigger=Trigger.PING_PONG,
+        words="退单拉锯",
+        when="未办结工单被退单达到下列次数",
+        source="domain.md 2.6, 2.11",
+        told=(Told.CENTRE,),
+        limit=2,
+        unit="次",
+    ),
+    Rule(
+        trigger=Trigger.UNDISPATCHED,
+        words="迟迟未派单",
+        when="受理或退回后超过下列小时仍未派单；紧急件为其十二分之一，特急件为其二十四分之一",
+        source="domain.md 2.3",
+        told=(Told.CENTRE,),
+        limit=24,
+        unit="小时",
+    ),
+    Rule(
+        trigger=Trigger.NOTICE_NOT_RECEIVED,
+        words="督办未签收",
+        when="催办、督办单超过签收时限仍未签收",
+        source="domain.md 2.11",
+        told=(Told.DEPARTMENT, Told.CENTRE),
+    ),
+    Rule(
+        trigger=Trigger.NOTICE_LATE,
+        words="督办超期",
+        when="催办、督办单超过回复时限仍未回复",
+        source="domain.md 2.11",
+        told=(Told.LEADER, Told.CENTRE),
+    ),
+    Rule(
+        trigger=Trigger.NOTICE_SENT,
+        words="收到催办督办",
+        when="热线中心或阶梯发出催办、督办单",
+        source="domain.md 2.11",
+        told=(Told.DEPARTMENT,),
+        always=True,
+    ),
+    Rule(
+        trigger=Trigger.NOTICE_ACCOUNTED,
+        words="督办已回复",
+        when="承办单位回复督办单，等待审核",
+        source="domain.md 2.11",
+        told=(Told.CENTRE,),
+        always=True,
+    ),
 )
-# fmt: on
 BY_TRIGGER: Final[Mapping[Trigger, Rule]] = {rule.trigger: rule for rule in RULES}
 
 
@@ -206,25 +293,29 @@ def check_rules(rules: Rules) -> None:
         if not 1 <= limit <= 1_000:  # noqa: PLR2004 - beyond it nobody is ever told
             problems[f"limit_{trigger.value}"] = "应为 1 至 1000 的整数。"
     for name in ("receive_workdays", "urge_workdays", "supervise_workdays"):
-        if not 1 <= getattr(rules, name) <= 60:  # noqa: PLR2004 - a quarter of a year is no deadline
-            problems[name] = "应为 1 至 60 个工作日。"
+        if not 1 <= getattr(rules, name) <= MOST_WORKDAYS:
+            problems[name] = f"应为 1 至 {MOST_WORKDAYS} 个工作日。"
+    for number, step in enumerate(rules.ladder, start=1):
+        problems |= {f"{name}_{number}": words for name, words in _problems(step).items()}
     if len(rules.ladder) > MOST_STEPS:
         problems["ladder"] = f"阶梯最多 {MOST_STEPS} 级。"
-    for number, step in enumerate(rules.ladder, start=1):
-        if not step.words.strip():
-            problems[f"words_{number}"] = "请填写这一级的名称。"
-        if step.colour is Card.NONE:
-            problems[f"colour_{number}"] = "请选择黄牌或红牌。"
-        if not 0 <= step.workdays <= 60:  # noqa: PLR2004 - as above
-            problems[f"workdays_{number}"] = "应为 0 至 60 个工作日。"
-        if step.colour is Card.YELLOW and step.workdays:
-            problems[f"workdays_{number}"] = "黄牌当天告知，工作日数须为 0。"
-        if not 0 <= step.level <= MOST_LEVEL:
-            problems[f"level_{number}"] = f"领导层级应为 0 至 {MOST_LEVEL}。"
     if len({step.words for step in rules.ladder}) < len(rules.ladder):
         problems["ladder"] = "各级的名称不能相同。"
     if problems:
         raise Invalid(problems)
+
+
+def _problems(step: Step) -> dict[str, str]:
+    """Return what is wrong with one rung, by field."""
+    found = {
+        "words": "请填写这一级的名称。" if not step.words.strip() else "",
+        "colour": "请选择黄牌或红牌。" if step.colour is Card.NONE else "",
+        "workdays": f"应为 0 至 {MOST_WORKDAYS} 个工作日。" if not 0 <= step.workdays <= MOST_WORKDAYS else "",
+        "level": f"领导层级应为 0 至 {MOST_LEVEL}。" if not 0 <= step.level <= MOST_LEVEL else "",
+    }
+    if step.colour is Card.YELLOW and step.workdays:
+        found["workdays"] = "黄牌当天告知，工作日数须为 0。"
+    return {name: words for name, words in found.items() if words}
 
 
 def cut(calendar: WorkCalendar, now: datetime, *, workdays: int) -> datetime:

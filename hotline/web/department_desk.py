@@ -23,7 +23,7 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Urgency
-from hotline.web import forms, labels, present
+from hotline.web import forms, labels, present, supervision_desk
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -98,6 +98,7 @@ class InboxPage:
     many_departments: bool
     has_department: bool
     cursor: str
+    supervision: supervision_desk.DeskPart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -531,6 +532,7 @@ def _inbox(found: TicketPage, *, tab: str, cursor: str, counts: Mapping[str, int
         many_departments=len(actor().department_ids) > 1,
         has_department=bool(actor().department_ids),
         cursor=cursor,
+        supervision=supervision_desk.desk_part(actor()),
     )
 
 

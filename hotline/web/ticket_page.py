@@ -20,7 +20,7 @@ from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import HANDLING, MOVES, Act, State, acts_from
 from hotline.tickets.vocabulary import Kind, Urgency
-from hotline.web import hints, labels, present, ticket_search
+from hotline.web import hints, labels, present, supervision_desk, ticket_search
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
@@ -49,7 +49,9 @@ _CLOCKS: Final = (
     ClockName.TOTAL,
 )
 _CALLERS_ACTS: Final = frozenset({Act.CONFIRM, Act.GIVE_UP_CALLING, Act.DECLINE_CALLBACK, Act.REWORK})
-_UNITS_ACTS: Final = frozenset({Act.SIGN, Act.CONTACT, Act.ANSWER, Act.ASK_RETURN, Act.WITHDRAW_RETURN, Act.RECTIFY})
+_UNITS_ACTS: Final = frozenset(
+    {Act.SIGN, Act.CONTACT, Act.ANSWER, Act.ASK_RETURN, Act.WITHDRAW_RETURN, Act.RECTIFY, Act.ACCOUNT}
+)
 _MOST_TIMELINE: Final = 500
 _MOST_EARLIER: Final = 8
 _KILO: Final = 1024
@@ -242,6 +244,7 @@ class TicketShowPage:
     timeline: Sequence[TimelineItem]
     ways: Sequence[Way]
     can_note: bool
+    supervision: supervision_desk.History
     printed_at: str = ""
     note: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -304,6 +307,7 @@ def page_of(
         timeline=_timeline(entries, dispatches, by=by, now=now),
         ways=ways(ticket, dispatches, callbacks, entries, by=by),
         can_note=by.can(Permission.TICKET_NOTE),
+        supervision=supervision_desk.history(by, ticket.id),
         printed_at=present.moment(now),
         note=note,
         errors=errors or {},
@@ -353,6 +357,14 @@ def ways(
             (Act.WITHDRAW, "撤单", "withdraw_form", None, "x", "danger"),
         )
         if act in offered and (act is not Act.REWORK or (dispatches and waiting is None))
+    ]
+    found += [
+        Way(words=words, href=url_for(f"supervision_desk.{endpoint}", number=number), key=key, icon=icon)
+        for act, words, endpoint, key, icon in (
+            (Act.URGE, "催办", "urge_form", "alt+u", "bell"),
+            (Act.SUPERVISE, "督办", "supervise_form", "alt+k", "alert-triangle"),
+        )
+        if act in offered
     ]
     return found
 
