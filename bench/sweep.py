@@ -34,7 +34,7 @@ tickets in the hands of 40 departments (half of them signed for, a third of thos
 8 % turn yellow and 7 % red with the first sweep. *steady*: the next sweep a minute later, which finds nothing new;
 it is what runs every minute. *all red*: the house was down for a month, every open ticket turns red at once.
 
-| date (UTC) | machine | open | first s | cards / alarms / notices / texts | steady s | all red s | cards / alarms | note |
+| date (UTC) | machine | open | first s | cards/alarms/notices/texts | steady s | all red s | cards/alarms | note |
 |---|---|---|---|---|---|---|---|---|
 """
 

@@ -27,9 +27,9 @@ import routing.catalogue_trials
 import routing.limits
 import routing.reactions
 import routing.suggesting
+import routing.sweeping
 import routing.telling
 import routing.training
-import routing.sweeping
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
 from hotline.core.files import FileStore
