@@ -38,7 +38,7 @@ from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.settings import Settings
 from hotline.demo import catalogue as demo_catalogue
-from hotline.demo import data
+from hotline.demo import data, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.intake.rules import Concern
 from hotline.tickets.models import Category, Region, Ticket
@@ -138,6 +138,9 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
             if progress:
                 progress(done, len(lives))
         demo_catalogue.draft_next(session, city, corpus, by=people.one(Role.ADMINISTRATOR, 0), now=now)
+        supervision.enact(
+            session, operator=people.one(Role.OPERATOR, 0), supervisor=people.one(Role.SUPERVISOR, 0), now=now
+        )
         # The stories are old, the news of them is not: nobody has waited for it until this moment.
         session.execute(update(OutboxRow).values(created_at=now))
         return Loaded(
