@@ -18,8 +18,8 @@ from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.adjustment_models import AdjustmentKind, AdjustmentState
 from routing.catalogue_models import CatalogueState, TrialState
 from routing.catalogue_rules import Flaw
-from routing.duty_rules import RETURN_REASONS, ReturnState
 from routing.deadlines import Card
+from routing.duty_rules import RETURN_REASONS, ReturnState
 from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved

@@ -25,7 +25,15 @@ from routing.supervision_models import Alarm, Leader, ShownCard, SupervisionNoti
 from routing.supervision_queries import facts_of
 from routing.sweeping import rules_of, sweep
 from routing.triggers import LADDER, NoticeKind, Rules, Step, Trigger, triggered
-from tests.makers import answered_ticket, dispatched_ticket, feedback, make_actor, make_department, register_ticket
+from tests.makers import (
+    answered_ticket,
+    dispatched_ticket,
+    feedback,
+    make_actor,
+    make_department,
+    register_ticket,
+    returned_ticket,
+)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -306,25 +314,12 @@ def test_the_sweep_raises_exactly_what_the_pure_rules_say(db: Database, unit: De
                         session, ticket_id=redone.id, version=None, feedback=feedback(), by=responder, now=now
                     )
                 routing.redispatch(session, redone, reason="仍未解决", by=auditor, now=now)
-        returned = dispatched_ticket(session, unit, now=now)
-        for _ in range(2):
+        first, second = make_department(session), make_department(session)
+        returned = dispatched_ticket(session, first, now=now)
+        for holder, to in ((first, second), (second, unit)):
             session.flush()
-            routing.send_back(
-                session,
-                ticket_id=returned.id,
-                version=returned.version,
-                reason="not_our_duty",
-                words="不属我单位",
-                basis="三定方案",
-                suggested_department_id=None,
-                by=responder,
-                now=now,
-            )
-            session.flush()
-            dispatcher = make_actor(session, Role.DISPATCHER, now=now)
-            routing.dispatch(
-                session, ticket_id=returned.id, version=None, department_id=unit.id, by=dispatcher, now=now
-            )
+            who = make_actor(session, Role.RESPONDER, departments=[holder], now=now)
+            returned_ticket(session, returned, by=who, to=to, now=now)
     rules = Rules(ladder=(Step(words="黄", colour=Card.YELLOW), Step(words="红", colour=Card.RED)))
     decide(db, rules, now)
     said = 0

@@ -21,8 +21,8 @@ import hotline.telephony.models
 import routing.adjustment_models
 import routing.catalogue_models
 import routing.catalogue_rules
-import routing.duty_rules
 import routing.deadlines
+import routing.duty_rules
 import routing.labels_models
 import routing.learning_models
 import routing.models
