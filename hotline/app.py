@@ -33,8 +33,8 @@ from hotline.web import (
     public,
     return_desk,
     supervision,
-    territory_desk,
     supervision_desk,
+    territory_desk,
     tickets,
 )
 from hotline.wiring import Installation, open_installation
