@@ -165,10 +165,13 @@ def _supervise(tools: Installation, now: datetime) -> None:
 
 
 def _forget(tools: Installation, now: datetime) -> None:
+    from hotline.tickets.files import sweep  # it brings the library of pictures, which nothing else here needs
+
     with tools.db.begin() as session:
         outbox.forget_delivered(session, before=now - timedelta(days=7))
         hotline.people.actions.forget_expired(session, now=now)
         hotline.intake.actions.forget_keys(session, now=now)
+        sweep(session, tools.store, now=now)
 
 
 def _learn(tools: Installation, now: datetime) -> None:
@@ -240,7 +243,7 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
     ),
     Periodic(
         name="forget_what_is_done",
-        words="清理过期的登录与已送达事项",
+        words="清理过期的登录、已送达事项与无主附件",
         queue=QueueName.DEFAULT,
         run=_forget,
         every=timedelta(hours=1),

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ class FileStore:
     """One folder of sealed files; a content that comes twice lies there once.
 
     A file is written and on disk before the transaction that speaks of it commits. A transaction that fails leaves a
-    file that nobody speaks of: that costs room and tells nobody anything.
+    file that nobody speaks of: that tells nobody anything, and `tickets.files.sweep` takes it away a day later.
     """
 
     def __init__(self, folder: Path, keyring: Keyring) -> None:
@@ -36,7 +37,8 @@ class FileStore:
         """
         digest = hashlib.sha256(content).hexdigest()
         place = self._place(digest)
-        if place.exists():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.utime(place)  # it is spoken of again, so it is no file that a failed transaction left behind
             return digest
         self._write(place, self._keyring.seal_bytes(content))
         return digest
@@ -62,6 +64,20 @@ class FileStore:
         for place in self.folder.glob("??/*"):
             if _DIGEST.fullmatch(place.name):
                 yield place.name
+
+    def unused_since(self, moment: datetime, *, part: int, parts: int) -> Iterator[str]:
+        """Return, of one part of all digests, those of what was last put here before a moment."""
+        for folder in self.folder.glob("??"):
+            if int(folder.name, 16) % parts != part:
+                continue
+            for place in folder.iterdir():
+                with suppress(FileNotFoundError):
+                    if _DIGEST.fullmatch(place.name) and place.stat().st_mtime < moment.timestamp():
+                        yield place.name
+
+    def remove(self, digest: str) -> None:
+        """Take a file away; that it is gone already is no error."""
+        self._place(digest).unlink(missing_ok=True)
 
     def reseal(self, digest: str) -> bool:
         """Bring one file under the newest key; false when it stood there already.

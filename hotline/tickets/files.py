@@ -8,12 +8,13 @@ recordings are kept as they are and are only ever given out as attachments. Ever
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ MOST_PER_TICKET: Final = 100
 MOST_SIDE: Final = 4_000
 #: A picture that claims more pixels than this is not opened: a few kilobytes can claim gigabytes.
 MOST_PIXELS: Final = 80_000_000
+#: No transaction lasts so long: a file that is older and that no ticket speaks of was left behind.
+LEFT_BEHIND_AFTER: Final = timedelta(days=1)
 _MOST_NAME: Final = 120
 _MOST_ZIP_ENTRIES: Final = 10_000
 _HEAD: Final = 64 * 1024
@@ -246,6 +249,22 @@ def attach(
     )
     session.flush()  # the caller may link to the files by their ids
     return rows
+
+
+def sweep(session: Session, store: FileStore, *, now: datetime) -> int:
+    """Take away what failed transactions left in the store: older than a day, and no ticket speaks of it.
+
+    Called every hour, it looks at a twenty-fourth of the store each time. Returns how many files were taken away.
+    """
+    gone = 0
+    lying = store.unused_since(now - LEFT_BEHIND_AFTER, part=now.hour, parts=24)
+    while batch := list(itertools.islice(lying, 1_000)):
+        known = set(session.scalars(select(Attachment.digest).where(Attachment.digest.in_(batch))))
+        for digest in batch:
+            if digest not in known:
+                store.remove(digest)
+                gone += 1
+    return gone
 
 
 def attachment(session: Session, *, ticket_id: int, attachment_id: int, public_only: bool = False) -> Attachment:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hotline.core.errors import BrokenSeal, Denied, Invalid, NotFound, TooLarge,
 from hotline.core.files import FileStore
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.sealing import Keyring
-from hotline.tickets.files import MOST_AT_ONCE, Upload, attach, attachment
+from hotline.tickets.files import LEFT_BEHIND_AFTER, MOST_AT_ONCE, Upload, attach, attachment, sweep
 from hotline.tickets.queries import attachments, timeline
 from hotline.tickets.states import Act
 from tests.makers import make_actor, register_ticket
@@ -58,6 +59,31 @@ def test_a_disk_that_refuses_is_told_as_ours(tmp_path: Path) -> None:
     (tmp_path / "attachments").write_text("a file where the folder should be")
     with pytest.raises(Unavailable):
         FileStore(tmp_path / "attachments", Keyring.for_tests()).put(b"x")
+
+
+def test_what_a_failed_transaction_left_behind_is_swept_within_a_day_of_its_first(
+    session: Session, store: FileStore, now: datetime
+) -> None:
+    operator = make_actor(session, Role.OPERATOR, now=now)
+    ticket_id = register_ticket(session, by=operator, now=now).ticket_id
+    attach(session, store, ticket_id=ticket_id, uploads=[WORDS], by=operator, now=now)
+    store.put(MORE.content)
+    store.put(b"left behind a moment ago")
+    for digest in store.digests():
+        age = timedelta(hours=1) if store.read(digest).startswith(b"left") else LEFT_BEHIND_AFTER + timedelta(hours=1)
+        os.utime(store.folder / digest[:2] / digest, (0, (now - age).timestamp()))
+    assert sum(sweep(session, store, now=now + timedelta(minutes=each)) for each in range(0, 24 * 60, 60)) >= 1
+    assert {store.read(digest) for digest in store.digests()} >= {WORDS.content}
+    assert MORE.content not in {store.read(digest) for digest in store.digests()}
+
+
+def test_a_file_that_is_spoken_of_again_was_not_left_behind(session: Session, store: FileStore, now: datetime) -> None:
+    digest = store.put(WORDS.content)
+    os.utime(store.folder / digest[:2] / digest, (0, 0))
+    store.put(WORDS.content)
+    put_at = datetime.fromtimestamp((store.folder / digest[:2] / digest).stat().st_mtime, tz=now.tzinfo)
+    assert sum(sweep(session, store, now=put_at + timedelta(hours=each)) for each in range(24)) == 0
+    assert store.read(digest) == WORDS.content
 
 
 def test_files_are_attached_with_one_line_in_the_journal(session: Session, store: FileStore, now: datetime) -> None:
