@@ -51,7 +51,11 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
     ),
     (
         "分类模型",
-        (Entry("模型", "model.show", "sparkles", _P.MODEL_MANAGE),),
+        (
+            Entry("模型", "model.show", "sparkles", _P.MODEL_MANAGE),
+            Entry("模型卡", "card.show", "chart-bar", _P.MODEL_MANAGE),
+            Entry("标注复核", "card.audit", "list-check", _P.MODEL_MANAGE),
+        ),
     ),
     (
         "系统管理",
