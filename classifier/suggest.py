@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
@@ -94,7 +95,9 @@ class Suggester:
     def load(cls, folder: Path, *, signals: Signals | None = None) -> Suggester:
         """Read a stored model; raises ModelMissing, ModelDamaged or ModelTooNew."""
         model, card = store.load(folder)
-        return cls(model, version=card.version, signals=signals)
+        suggester = cls(model, version=card.version, signals=signals)
+        suggester.made_from = card.made_from
+        return suggester
 
     @classmethod
     def without_model(cls, reason: str, *, signals: Signals | None = None) -> Suggester:
@@ -104,6 +107,8 @@ class Suggester:
         return suggester
 
     _missing: str = "没有可用的分类模型。"
+    made_from: Mapping[str, Any] = MappingProxyType({})
+    """What the stored model was made from (store.Card)."""
 
     def suggest(self, title: str, body: str, *, at: datetime | None = None) -> Suggestions:
         """Say everything about one text; never raises for its content, however odd."""

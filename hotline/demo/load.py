@@ -40,6 +40,7 @@ from hotline.core.settings import Settings
 from hotline.demo import catalogue as demo_catalogue
 from hotline.demo import data, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
+from hotline.demo.judged import ask_the_model
 from hotline.intake.rules import Concern
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.vocabulary import Channel, Urgency
@@ -101,6 +102,7 @@ def load_if_empty(settings: Settings, *, password: str, progress: Progress | Non
             if not is_empty(session):
                 return False
         load(tools.db, data.load(), password=password, now=clock.now(), progress=progress)
+        ask_the_model(tools)
     finally:
         tools.db.close()
     return True

@@ -14,7 +14,7 @@ from hotline.core.clock import local
 from hotline.core.errors import Conflict, Invalid
 from hotline.core.permissions import Permission
 from hotline.tickets.queries import categories, number_of
-from hotline.web import drawing, forms, labels, present
+from hotline.web import drawing, forms, hints, labels, present
 from hotline.web.drawing import Drawing, Line, Scale
 from hotline.web.gate import actor, db, now, page, tools
 from routing import judgements, learning_queries, limits, model_card
@@ -266,13 +266,13 @@ def _card_page() -> CardPage:
 
 
 def _facts(card: Card, standing: VersionRow | None) -> list[tuple[str, str]]:
-    made = standing.made_from if standing else {}
+    made = standing.made_from if standing and standing.made_from else tools().suggester.made_from
     return [
-        ("近 90 天已有人工结论的建议", f"{card.messages:,} 件"),
-        ("训练用人工标签", f"{int(made.get('labels', 0)):,} 件"),
+        ("有结论的建议", f"{card.messages:,} 件（近 90 天）"),
+        ("人工标签", f"{int(made.get('labels', 0)):,} 件"),
         ("随附语料", f"{int(made.get('seed_sentences', 0)):,} 句、{int(made.get('seed_leaves', 0))} 类"),
-        ("城市自设类别（按定义）", f"{int(made.get('definitions', 0))} 类"),
-        ("出现过的类别", f"{len(card.labels)} 类"),
+        ("自设类别", f"{int(made.get('definitions', 0))} 类"),
+        ("出现的类别", f"{len(card.labels)} 类"),
     ]
 
 
@@ -507,5 +507,5 @@ def _audit_row(one: Doubt, words: Mapping[str, CategoryWords]) -> AuditRow:
         said=said.path or one.said,
         said_code=one.said,
         said_means=said.definition,
-        chance=f"{one.probability:.0%}",
+        chance=hints.percent(one.probability),
     )

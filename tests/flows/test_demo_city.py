@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from callbacks import queries as callback_queries
 from callbacks.models import BadReview, Callback
 from classifier import seeds
+from classifier.suggest import Suggester
 from hotline.core.clock import local
 from hotline.core.db import Base, Database
 from hotline.core.errors import Conflict
@@ -309,3 +310,23 @@ def test_an_installation_with_people_is_left_alone(tools: Installation, database
     assert load_if_empty(settings, password=PASSWORD) is False
     assert rows_of_all_tables(tools.db) == before
     assert set(before) == {table.name for table in Base.metadata.sorted_tables}
+
+
+def test_the_real_model_speaks_about_the_citys_tickets(
+    with_model: Installation, now: datetime, suggester: Suggester
+) -> None:
+    """A folder with a model is asked for; without one the city stays as people made it."""
+    from hotline.demo.judged import ask_the_model
+    from routing.models import Suggestion
+
+    load(with_model.db, data.load(), password=PASSWORD, now=now)
+    assert ask_the_model(with_model) == 0
+    (with_model.models / "any").mkdir(parents=True)
+    (with_model.models / "any" / "manifest.json").write_text("{}", "utf-8")
+    count = ask_the_model(with_model)
+    with with_model.db.read() as session:
+        rows = session.scalars(select(Suggestion)).all()
+        assert len(rows) == count > 50
+        assert {row.model_version for row in rows} == {suggester.version}
+        assert not any(row.body["words"] for row in rows)
+        assert {row.department_id for row in rows} == {None}
