@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
 from callbacks import actions
@@ -18,5 +20,5 @@ def plan_callback(session: Session, event: TicketAnswered) -> None:
         ticket_id=event.ticket_id,
         dispatch_id=event.dispatch_id,
         round_=event.round,
-        now=ticket.answered_at,
+        now=datetime.fromisoformat(event.at) if event.at else ticket.answered_at,
     )

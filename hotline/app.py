@@ -37,6 +37,7 @@ from hotline.web import (
     supervision_desk,
     territory_desk,
     tickets,
+    vetting_desk,
 )
 from hotline.wiring import Installation, open_installation
 
@@ -58,6 +59,7 @@ BLUEPRINTS: Final = (
     department_desk.bp,
     deadline_desk.bp,
     part_desk.bp,
+    vetting_desk.bp,
     callback_desk.bp,
     supervision.bp,
     supervision_desk.bp,

@@ -27,6 +27,7 @@ import routing.limits_models
 import routing.models
 import routing.part_models
 import routing.supervision_models
+import routing.vetting_models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
 
@@ -40,6 +41,7 @@ MODELS: Final = (
     hotline.intake.models,
     routing.models,
     routing.part_models,
+    routing.vetting_models,
     routing.labels_models,
     routing.catalogue_models,
     routing.adjustment_models,

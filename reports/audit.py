@@ -103,11 +103,11 @@ _RULES: Final = (
     ),
     _Rule(
         name="every_answered_ticket_waits_for_its_callback",
-        words="每张已反馈的工单都应在回访队列中",
+        words="每张已反馈的工单都应在回访队列中，或正在等待审核",
         sql="""
         SELECT t.number FROM tickets t WHERE t.state = 'answered' AND NOT EXISTS (
             SELECT 1 FROM callbacks c WHERE c.ticket_id = t.id AND c.done_at IS NULL
-        ) ORDER BY t.id
+        ) AND NOT EXISTS (SELECT 1 FROM vettings v WHERE v.ticket_id = t.id AND v.state = 'waiting') ORDER BY t.id
         """,
     ),
     _Rule(
@@ -116,6 +116,7 @@ _RULES: Final = (
         sql="""
         SELECT t.number || '：第 ' || d.round || ' 轮' FROM dispatches d JOIN tickets t ON t.id = d.ticket_id
         WHERE d.answered_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM callbacks c WHERE c.dispatch_id = d.id)
+        AND NOT EXISTS (SELECT 1 FROM vettings v WHERE v.dispatch_id = d.id AND v.state = 'waiting')
         ORDER BY d.id
         """,
     ),
@@ -193,6 +194,7 @@ _RULES: Final = (
                 WHERE is_current AND signed_at IS NULL AND ended_at IS NULL GROUP BY department_id
             UNION ALL SELECT CASE WHEN done_at IS NULL THEN 'callbacks.waiting' ELSE 'callbacks.done' END, count(*)
                 FROM callbacks GROUP BY 1
+            UNION ALL SELECT 'vettings.waiting', count(*) FROM vettings WHERE state = 'waiting'
             UNION ALL SELECT 'adjustments.waiting', count(*) FROM adjustments WHERE state = 'asked'
             UNION ALL SELECT 'returns.open', count(*) FROM returns WHERE state = 'open'
             UNION ALL SELECT coalesce('department.' || to_department_id || '.alarms', 'alarms.centre'), count(*)
@@ -308,6 +310,16 @@ _RULES: Final = (
         WHERE NOT EXISTS (
             SELECT FROM dispatches d WHERE d.ticket_id = n.ticket_id AND d.department_id = n.department_id
         ) ORDER BY n.id
+        """,
+    ),
+    _Rule(
+        name="only_answered_tickets_are_before_a_reader",
+        words="待审核的答复应属于已反馈的工单，且尚未进入回访",
+        sql="""
+        SELECT t.number FROM vettings v JOIN tickets t ON t.id = v.ticket_id
+        WHERE v.state = 'waiting' AND (t.state <> 'answered' OR EXISTS (
+            SELECT 1 FROM callbacks c WHERE c.dispatch_id = v.dispatch_id
+        )) ORDER BY v.id
         """,
     ),
     _Rule(

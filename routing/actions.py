@@ -19,15 +19,15 @@ from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import find, redact
 from hotline.tickets import actions as tickets
-from hotline.tickets.models import Region, Ticket
+from hotline.tickets.models import Attachment, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind
-from routing import catalogue, granting, labels, tree
+from routing import catalogue, granting, labels, tree, vetting
 from routing.duty_queries import open_return
 from routing.events import TicketAnswered, TicketDispatched, TicketSigned
 from routing.labels_models import LabelTask, Provenance
 from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
-from routing.queries import current_dispatch, department_by_code, open_parts
+from routing.queries import current_dispatch, department_by_code, open_parts, vetting_waits
 from routing.territory import pairs
 
 LEAST_ANSWER: Final = 10
@@ -109,6 +109,8 @@ def redispatch(session: Session, ticket: Ticket, *, reason: str, by: Actor, now:
     last = current_dispatch(session, ticket.id, lock=True)
     if last is None:
         raise Conflict("这张工单没有承办单位，无法重办。")
+    if vetting_waits(session, ticket.id):
+        raise Conflict("答复正在审核，请由审核结果决定。")
     _end(last, Ending.REWORKED, now=now)
     session.flush()  # the old dispatch must cease to be current before the new one begins to be
     ticket.rework_rounds += 1
@@ -134,9 +136,17 @@ def sign(session: Session, *, ticket_id: int, version: int | None = None, by: Ac
 
 
 def record_contact(
-    session: Session, *, ticket_id: int, at: datetime, way: str, words: str, by: Actor, now: datetime
+    session: Session,
+    *,
+    ticket_id: int,
+    at: datetime,
+    way: str,
+    words: str,
+    proof_id: int | None = None,
+    by: Actor,
+    now: datetime,
 ) -> tickets.Line:
-    """Record that the unit spoke with the citizen: when, how, what about (联系群众, domain.md 1.1.1)."""
+    """Record that the unit spoke with the citizen: when, how, what about, and the proof (联系群众, domain.md 1.1.1)."""
     problems = {}
     if at > now:
         problems["at"] = f"联系时间不能晚于现在（{local(now):%Y-%m-%d %H:%M}）。"
@@ -150,6 +160,9 @@ def record_contact(
     row = require_holder(session, ticket_id=ticket_id, by=by)
     if at < row.sent_at:
         raise Invalid({"at": "联系时间早于派单时间，请核对。"})
+    proof = session.get(Attachment, proof_id) if proof_id else None
+    if proof_id and (proof is None or proof.ticket_id != ticket_id):
+        raise Invalid({"proof": "所选的联系凭证不在这张工单上。"})
     row.contacted_at = row.contacted_at or at
     return tickets.move(
         session,
@@ -158,7 +171,11 @@ def record_contact(
         by=by,
         now=now,
         note=redact(words.strip())[:2_000],
-        details={"way": way.strip()[:40], "contacted_at": at.isoformat()},
+        details={
+            "way": way.strip()[:40],
+            "contacted_at": at.isoformat(),
+            **({"proof": proof.name, "proof_id": proof.id} if proof else {}),
+        },
     )
 
 
@@ -229,7 +246,8 @@ def answer(
             by=by,
             now=now,
         )
-    outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
+    if not vetting.open_if_wanted(session, ticket, row, written, by=by, now=now):
+        outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
     return written
 
 

@@ -29,13 +29,25 @@ class Doubt(StrEnum):
     SAME_AS_NOTE = "same_as_note"
     TEMPLATE = "template"
     OFF_THE_MATTER = "off_the_matter"
+    COPIED = "copied"
+    SAME_ELSEWHERE = "same_elsewhere"
+    NAMES_CITIZEN = "names_citizen"
 
 
-def doubts(*, concern: str, internal_note: str, public_answer: str, contacted: bool) -> tuple[Doubt, ...]:
+def doubts(
+    *,
+    concern: str,
+    internal_note: str,
+    public_answer: str,
+    contacted: bool,
+    same_elsewhere: int = 0,
+    citizen_name: str = "",
+) -> tuple[Doubt, ...]:
     """Return the doubts about an answer, in the order in which they are shown.
 
-    Nobody has spoken with the citizen; the public answer repeats the internal note; without its stock phrases next
-    to nothing of it is left; it has not one pair of characters in common with the concern.
+    Nobody has spoken with the citizen; the public answer repeats the internal note, or the concern; other tickets
+    were answered with the same words; without its stock phrases next to nothing of it is left; it has not one pair of
+    characters in common with the concern; it names the citizen.
     """
     found = []
     if not contacted:
@@ -46,6 +58,12 @@ def doubts(*, concern: str, internal_note: str, public_answer: str, contacted: b
         found.append(Doubt.TEMPLATE)
     elif not _pairs(_STOCK.sub("", public_answer)) & _pairs(_STOCK.sub("", concern)):
         found.append(Doubt.OFF_THE_MATTER)
+    if alike(concern, public_answer) >= ALIKE:
+        found.append(Doubt.COPIED)
+    if same_elsewhere:
+        found.append(Doubt.SAME_ELSEWHERE)
+    if len(citizen_name.strip()) > 1 and citizen_name.strip() in public_answer:
+        found.append(Doubt.NAMES_CITIZEN)
     return tuple(found)
 
 

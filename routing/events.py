@@ -29,11 +29,13 @@ class TicketSigned(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TicketAnswered(Event):
-    """The department has fed back; the citizen must now be called."""
+    """The department has fed back, and whoever had to read it has passed it; the citizen must now be called."""
 
     ticket_id: int
     dispatch_id: int
     round: int
+    #: When a reader passed it on; empty when nobody had to.
+    at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

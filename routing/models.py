@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, FetchedValue, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hotline.core.db import Base, EnumText, one_of
@@ -158,7 +158,7 @@ class Answer(Base):
     __tablename__ = "answers"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    dispatch_id: Mapped[int] = mapped_column(ForeignKey("dispatches.id"), unique=True)
+    dispatch_id: Mapped[int] = mapped_column(ForeignKey("dispatches.id"))
     ticket_id: Mapped[int] = mapped_column(ForeignKey("tickets.id"))
     internal_note: Mapped[str]
     public_answer: Mapped[str]
@@ -172,9 +172,18 @@ class Answer(Base):
     plan_on: Mapped[date | None]
     by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     at: Mapped[datetime]
+    sent_back_at: Mapped[datetime | None] = mapped_column(comment="a reader of the hotline did not let it pass")
+    fingerprint: Mapped[str] = mapped_column(
+        Computed("md5(regexp_replace(public_answer, '[^㐀-鿿A-Za-z0-9]', '', 'g'))", persisted=True),
+        comment="of its letters and figures alone",
+    )
 
     __table_args__ = (
         one_of("solved", Solved),
+        # A dispatch has one answer that holds.
+        Index("uq_answers_dispatch_id", "dispatch_id", unique=True, postgresql_where=text("sent_back_at IS NULL")),
+        # Who else was answered with these words?
+        Index("ix_answers_fingerprint", "fingerprint"),
         CheckConstraint("char_length(public_answer) BETWEEN 10 AND 10000", name="public_answer_length"),
         CheckConstraint("solved = 'solved' OR (plan <> '' AND plan_on IS NOT NULL)", name="unsolved_has_plan"),
         # Every answer of a ticket, in order.

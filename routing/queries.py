@@ -41,6 +41,7 @@ from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.catalogue_models import CatalogueVersion
 from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Ending, Membership, Suggestion
 from routing.part_models import PartKind, Subtask
+from routing.vetting_models import Vetting, VettingState
 
 MOST_ROWS: Final = 100
 _ONE_DAY: Final = timedelta(days=1)
@@ -155,6 +156,8 @@ class DispatchView:
     edition: int | None = None
     sla_class: str = ""
     suspended_until: datetime | None = None
+    #: Its answer lies before a reader of the hotline: nobody outside is told it yet.
+    vetted: bool = False
 
 
 def departments(session: Session, *, active_only: bool = True) -> Sequence[DepartmentNode]:
@@ -332,12 +335,21 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
     """Return every dispatch of a ticket, the oldest first, each with its answer."""
     signer = aliased(User)
     rows = session.execute(
-        select(Dispatch, Department.name, User.display_name, signer.display_name, Answer, CatalogueVersion.number)
+        select(
+            Dispatch,
+            Department.name,
+            User.display_name,
+            signer.display_name,
+            Answer,
+            CatalogueVersion.number,
+            Vetting.id,
+        )
         .join(Department, Department.id == Dispatch.department_id)
         .join(User, User.id == Dispatch.sent_by, isouter=True)
         .join(signer, signer.id == Dispatch.signed_by, isouter=True)
-        .join(Answer, Answer.dispatch_id == Dispatch.id, isouter=True)
+        .join(Answer, and_(Answer.dispatch_id == Dispatch.id, Answer.sent_back_at.is_(None)), isouter=True)
         .join(CatalogueVersion, CatalogueVersion.id == Dispatch.catalogue_version_id, isouter=True)
+        .join(Vetting, and_(Vetting.dispatch_id == Dispatch.id, Vetting.state == VettingState.WAITING), isouter=True)
         .where(Dispatch.ticket_id == ticket_id)
         .order_by(Dispatch.id)
         .limit(100)
@@ -367,8 +379,9 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
             edition=edition,
             sla_class=row.sla_class,
             suspended_until=row.suspended_until,
+            vetted=vetting_id is not None,
         )
-        for row, department, sender, signed_by, answer, edition in rows
+        for row, department, sender, signed_by, answer, edition, vetting_id in rows
     ]
 
 
@@ -381,6 +394,12 @@ def current_dispatch(session: Session, ticket_id: int, *, lock: bool = False) ->
 def departments_that_held(session: Session, ticket_id: int) -> frozenset[int]:
     """Return every department that ever had the ticket, or a part of it, in hand."""
     return frozenset(session.scalars(_HELD, {"of_ticket": ticket_id}))
+
+
+def vetting_waits(session: Session, ticket_id: int) -> bool:
+    """Tell whether the ticket's answer lies before a reader of the hotline."""
+    query = select(Vetting.id).where(Vetting.ticket_id == ticket_id, Vetting.state == VettingState.WAITING)
+    return session.scalar(query) is not None
 
 
 def open_parts(session: Session, dispatch_id: int) -> list[str]:

@@ -27,6 +27,8 @@ class Role(StrEnum):
 class Permission(StrEnum):
     """`subject:verb`, in the order of the alphabet; the sentence under each says what it allows and what not."""
 
+    ANSWER_VET = "answer:vet"
+    """Read an answer before the citizen is called; never one of one's own department."""
     CALLBACK_RECORD = "callback:record"
     """Call citizens back and record what they said; never for a ticket one has handled."""
     CALLBACK_VIEW = "callback:view"
@@ -123,6 +125,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_TRANSFER,
         _P.DEADLINE_APPROVE,
         _P.TICKET_URGE,
+        _P.ANSWER_VET,
     },
     Role.RESPONDER: _DESK | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK},
     Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
@@ -132,6 +135,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.CATALOGUE_PROPOSE,
         _P.DEADLINE_APPROVE,
         _P.DEADLINE_APPROVE_FURTHER,
+        _P.ANSWER_VET,
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.MODEL_MANAGE,

@@ -82,6 +82,8 @@ class Act(StrEnum):
     SUPERVISE = "supervise"
     ACCOUNT = "account"
     SETTLE = "settle"
+    CLEAR_ANSWER = "clear_answer"
+    SEND_BACK_ANSWER = "send_back_answer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,8 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.SUPERVISE,        {_S.DISPATCHED, _S.SIGNED, _S.ANSWERED},     None,          _P.TICKET_SUPERVISE),
     _move(Act.ACCOUNT,          _ANY,                                        None,          _P.TICKET_ANSWER),
     _move(Act.SETTLE,           _ANY,                                        None,          _P.TICKET_SUPERVISE),
+    _move(Act.CLEAR_ANSWER,      {_S.ANSWERED},                               None,          _P.ANSWER_VET),
+    _move(Act.SEND_BACK_ANSWER, {_S.ANSWERED},                               _S.SIGNED,     _P.ANSWER_VET),
 ))
 # fmt: on
 

@@ -18,26 +18,30 @@ from hotline.core.db import Database
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import GRANTS, Permission
 from hotline.tickets import actions as ticket_actions
+from hotline.tickets import files
 from hotline.tickets import queries as ticket_queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Urgency
 from hotline.web import forms, labels, present, supervision_desk
-from hotline.web.gate import actor, db, now, page
+from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
+from hotline.web.tickets import uploaded
 from routing import actions as routing
-from routing import duty_queries, returning
+from routing import duty_queries, returning, vetting
 from routing import parts as part_acts
 from routing import queries as routing_queries
-from routing.answering import Doubt, doubts
+from routing.answering import Doubt
 from routing.duty_queries import ReturnView
 from routing.duty_rules import ReturnState
 from routing.models import Ending, Solved
 from routing.parts import PartView
 from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
 from routing.steps import CLOCK_LABELS
+from routing.vetting import VettingView
+from routing.vetting_models import VettingState
 
 bp = Blueprint("department", __name__)
 
@@ -56,6 +60,9 @@ DOUBTS: Final[Mapping[Doubt, str]] = {
     Doubt.SAME_AS_NOTE: "公开答复与内部办理情况几乎相同。公开答复是写给诉求人看的，请确认其中没有内部用语和内部安排。",
     Doubt.TEMPLATE: "公开答复去掉套话后几乎没有具体内容。请写明查到了什么、做了什么、什么时候完成。",
     Doubt.OFF_THE_MATTER: "公开答复没有提到诉求中的任何事项，请确认没有答错工单。",
+    Doubt.COPIED: "公开答复几乎照抄了诉求内容，请写明查到了什么、做了什么。",
+    Doubt.SAME_ELSEWHERE: "公开答复与其他工单的答复一字不差，请确认不是复制来的，并针对本件诉求修改。",
+    Doubt.NAMES_CITIZEN: "公开答复中写了诉求人的姓名，公开时会泄露个人信息，建议改为“诉求人”或“您”。",
 }
 _CLOCKS: Final = {clock.value: words for clock, words in CLOCK_LABELS.items()}
 
@@ -122,6 +129,7 @@ class ContactView:
     way: str
     words: str
     who: str
+    proof: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +204,15 @@ class PartLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SentBack:
+    """An answer that the hotline's reader did not let pass."""
+
+    at: str
+    why: str
+    public_answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkPage:
     """The department's working page of one ticket."""
 
@@ -254,6 +271,8 @@ class WorkPage:
     parts_href: str = ""
     #: Names of the co-handlers that have not answered: the lead waits for them or says why not.
     waits_for: tuple[str, ...] = ()
+    #: Answers that a reader of the hotline sent back, with his reason.
+    sent_back: tuple[SentBack, ...] = ()
     #: Which form was refused: contact, answer, send_back, note, rectify.
     form: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -336,16 +355,23 @@ def sign(number: str) -> ResponseReturnValue:
 @page(Permission.TICKET_ANSWER)
 def contact(number: str) -> ResponseReturnValue:
     """Record that the unit spoke with the citizen."""
-    names = {"at": "contact_at", "way": "contact_way", "words": "contact_words"}
+    names = {"at": "contact_at", "way": "contact_way", "words": "contact_words", "files": "proof"}
     try:
         at = present.parse_moment(forms.text("contact_at"))
         if forms.text("contact_way") not in WAYS:
             raise Invalid({"way": "请选择联系方式。"})  # noqa: TRY301 - one answer to every problem of the form
         with db().begin() as session:
             ticket = routing_queries.ticket_for(session, actor(), number)
+            proof_id = None
+            if given := uploaded("proof"):
+                kept = files.attach(
+                    session, tools().store, ticket_id=ticket.id, uploads=given, public=False, by=actor(), now=now()
+                )
+                proof_id = kept[0].id
             routing.record_contact(
                 session,
                 ticket_id=ticket.id,
+                proof_id=proof_id,
                 at=at,
                 way=forms.text("contact_way"),
                 words=forms.text("contact_words"),
@@ -368,13 +394,13 @@ def answer(number: str) -> ResponseReturnValue:
         return _refused(number, "answer", error.fields)
     with db().read() as session:
         ticket = routing_queries.ticket_for(session, actor(), number)
-        current = routing_queries.current_dispatch(session, ticket.id)
-    found = doubts(
-        concern=f"{ticket.title}\n{ticket.content}",
-        internal_note=feedback.internal_note,
-        public_answer=feedback.public_answer,
-        contacted=current is not None and current.contacted_at is not None,
-    )
+        found = vetting.doubts_about(
+            session,
+            ticket,
+            routing_queries.current_dispatch(session, ticket.id),
+            internal_note=feedback.internal_note,
+            public_answer=feedback.public_answer,
+        )
     if {doubt.value for doubt in found} - set(forms.text("warned").split(",")):
         return _refused(number, "answer", {}, warnings=found)
     try:
@@ -389,7 +415,7 @@ def answer(number: str) -> ResponseReturnValue:
             )
     except Invalid as error:
         return _refused(number, "answer", error.fields)
-    forms.told("success", f"{number} 已反馈，等待热线中心回访。")
+    forms.told("success", f"{number} 已反馈，等待热线中心处理。")
     return redirect(url_for("department.inbox", tab="handling"), code=303)
 
 
@@ -595,6 +621,7 @@ def _work(
         departments = routing_queries.departments(session)
         shared = part_acts.of_ticket(session, ticket.id)
         returns = duty_queries.returns_of_ticket(session, ticket.id)
+        read = vetting.of_dispatch(session, sent[-1].id) if sent else []
     mine = [row for row in sent if row.department_id in actor().department_ids]
     shown = mine[-1] if mine else sent[-1]
     current = next((row for row in sent if row.is_current), None)
@@ -604,6 +631,10 @@ def _work(
     waiting = next((one for one in returns if one.state is ReturnState.OPEN), None)
     return_due = _return_due(shown)
     may_know = ticket_actions.may_reveal(ticket, actor())
+    again = [
+        one for one in read if one.row.state is VettingState.SENT_BACK and one.row.dispatch_id == shown.id and in_hand
+    ]
+    begun = _begun(again, gathered=part_acts.gathered([one for one in shared if one.row.dispatch_id == shown.id]))
     return WorkPage(
         id=ticket.id,
         number=ticket.number,
@@ -670,11 +701,10 @@ def _work(
         parts=tuple(_part(one) for one in shared if one.row.dispatch_id == shown.id),
         parts_href=url_for("part.of_ticket", number=ticket.number),
         waits_for=tuple(one.department for one in shared if one.row.dispatch_id == shown.id and not one.row.ended_at),
+        sent_back=tuple(_sent_back(one) for one in reversed(again)),
         form=form,
         errors=errors or {},
-        values=_values(
-            values, now=now(), gathered=part_acts.gathered([one for one in shared if one.row.dispatch_id == shown.id])
-        ),
+        values=_values(values, now=now(), begun=begun),
         warnings=tuple(DOUBTS[doubt] for doubt in warnings),
         warned=",".join(doubt.value for doubt in warnings),
     )
@@ -692,7 +722,27 @@ def _part(one: PartView) -> PartLine:
     )
 
 
-def _values(typed: Mapping[str, str] | None, *, now: datetime, gathered: str = "") -> dict[str, str]:
+def _sent_back(one: VettingView) -> SentBack:
+    return SentBack(at=present.moment(one.row.decided_at), why=one.row.words, public_answer=one.answer.public_answer)
+
+
+def _begun(again: Sequence[VettingView], *, gathered: str) -> dict[str, str]:
+    """Return what the answer's form begins with: what was sent back, or what the co-handlers answered."""
+    if not again:
+        return {"internal_note": gathered}
+    last = again[-1].answer
+    return {
+        "internal_note": last.internal_note,
+        "public_answer": last.public_answer,
+        "found_true": "yes" if last.found_true else "no",
+        "beyond_duty": "yes" if last.beyond_duty else "no",
+        "solved": last.solved.value,
+        "plan": last.plan,
+        "plan_on": present.day(last.plan_on),
+    }
+
+
+def _values(typed: Mapping[str, str] | None, *, now: datetime, begun: Mapping[str, str]) -> dict[str, str]:
     blank = dict.fromkeys(
         (
             "contact_way", "contact_words", "found_true", "beyond_duty", "solved", "plan", "plan_on", "internal_note",
@@ -701,14 +751,8 @@ def _values(typed: Mapping[str, str] | None, *, now: datetime, gathered: str = "
         ),
         "",
     )  # fmt: skip
-    # What the co-handlers answered is the beginning of the lead's own note.
-    return {
-        **blank,
-        "internal_note": gathered,
-        "contact_at": present.field_moment(now),
-        "contact_way": WAYS[0],
-        **(typed or {}),
-    }
+    usual = {"contact_at": present.field_moment(now), "contact_way": WAYS[0]}
+    return {**blank, **usual, **begun, **(typed or {})}
 
 
 def _seen(typed: Mapping[str, str] | None) -> int | None:
@@ -776,7 +820,7 @@ def _why_not(ticket: Ticket, shown: DispatchView, current: DispatchView | None) 
     if ticket.state is State.CLOSED:
         return "工单已办结，以下内容仅供查阅。"
     if ticket.state is State.ANSWERED and current is shown:
-        return "已反馈，等待热线中心回访。"
+        return "已反馈，等待热线中心审核。" if shown.vetted else "已反馈，等待热线中心回访。"
     if shown.ending == "sent_back":
         return "已退回热线中心，工单目前不在本单位手中。"
     return "工单目前不在本单位手中，以下内容仅供查阅。"
@@ -788,6 +832,7 @@ def _contact(entry: TimelineEntry) -> ContactView:
         at=present.moment(at),
         iso=present.iso(at),
         way=str(entry.details.get("way", "")),
+        proof=str(entry.details.get("proof", "")),
         words=entry.note,
         # Only colleagues who answer are named: who calls back stays unknown to a department (domain.md 3.2).
         who=entry.by_name if Permission.TICKET_ANSWER in GRANTS[entry.by_role] else "热线中心",

@@ -27,6 +27,8 @@ from routing.part_models import PartEnding, PartKind
 from routing.selective import LimitState
 from routing.supervision_models import NoticeEnding, NoticeForm
 from routing.triggers import BY_TRIGGER, NoticeKind, Told, Trigger
+from routing.vetting_models import VettingState
+from routing.vetting_rules import VettingMode
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,14 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.SIGN_PART, Label("协办签收")),
     (Act.ANSWER_PART, Label("协办反馈")),
     (Act.END_PART, Label("收回任务")),
+    (Act.CLEAR_ANSWER, Label("审核通过")),
+    (Act.SEND_BACK_ANSWER, Label("审核退回")),
+    (VettingState.WAITING, Label("待审核", "warning")),
+    (VettingState.PASSED, Label("审核通过", "success")),
+    (VettingState.SENT_BACK, Label("审核退回", "danger")),
+    (VettingMode.OFF, Label("不审核")),
+    (VettingMode.SAMPLED, Label("重点审核加抽查")),
+    (VettingMode.ALL, Label("全部审核")),
     (PartKind.ASSIST, Label("协办", "info")),
     (PartKind.FORWARD, Label("转办下级", "info")),
     (PartEnding.ANSWERED, Label("已反馈", "success")),

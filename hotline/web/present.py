@@ -175,6 +175,8 @@ _TONES: Final = {
     "supervise": ("danger", "alert-triangle"),
     "account": ("info", "message"),
     "settle": ("success", "clipboard-check"),
+    "clear_answer": ("success", "checks"),
+    "send_back_answer": ("danger", "arrow-back-up"),
 }
 
 

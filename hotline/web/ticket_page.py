@@ -277,7 +277,7 @@ def page_of(
         outcome=labels.label(ticket.outcome),
         kind=labels.label(ticket.kind) if ticket.kind is Kind.BAD_REVIEW else None,
         urgency=labels.label(ticket.urgency) if ticket.urgency is not Urgency.ORDINARY else None,
-        flags=_flags(ticket),
+        flags=[*_flags(ticket), *([Label("答复待审核", "warning")] if any(row.vetted for row in dispatches) else [])],
         request_type=labels.words(ticket.request_type),
         deadline=present.deadline(
             ticket.due_at,

@@ -45,6 +45,10 @@ _TOLD: Final[Mapping[Act, tuple[str, str]]] = {
     Act.CONTACT: ("{unit}与您联系", "info"),
     Act.RECTIFY: ("{unit}登记了整改情况", "info"),
     Act.ANSWER: ("{unit}作出答复", "success"),
+    Act.SUSPEND: ("经热线批准，{unit}暂停计时", "warning"),
+    Act.RESUME: ("{unit}恢复计时办理", "info"),
+    Act.EXTEND: ("经热线批准，{unit}延长办理期限", "warning"),
+    Act.SEND_BACK_ANSWER: ("热线审核后，请{unit}重新答复", "warning"),
     Act.CALL: ("回访电话没有接通", "warning"),
     Act.REWORK: ("转回{unit}重新办理", "warning"),
     Act.CONFIRM: ("回访完成，办结", "success"),
@@ -176,7 +180,9 @@ def tell(session: Any, ticket: Ticket, *, now: datetime) -> Told:  # noqa: ANN40
         returned=returned,
         reworked=ticket.rework_rounds,
         repeats=ticket.repeats,
-        answers=tuple(_answer(row, now=now) for row in reversed(dispatches) if row.answer is not None),
+        answers=tuple(
+            _answer(row, now=now) for row in reversed(dispatches) if row.answer is not None and not row.vetted
+        ),
         closing_title=_CLOSED_WITHOUT.get(ticket.outcome, "") if ticket.outcome else "",
         closing_words="\n".join(part for part in (_transferred(ticket), ticket.closing_words) if part),
         closing_channel=refusal.channel if refusal and refusal.channel not in ticket.closing_words else "",
@@ -197,7 +203,7 @@ def tell(session: Any, ticket: Ticket, *, now: datetime) -> Told:  # noqa: ANN40
         confidential=ticket.confidential,
         anonymous=ticket.anonymous,
         open=is_open,
-        may_rate=(ticket.state is State.ANSWERED or not is_open)
+        may_rate=((ticket.state is State.ANSWERED and not any(row.vetted for row in dispatches)) or not is_open)
         and ticket.outcome is not Outcome.WITHDRAWN
         and all(row.round != ticket.rework_rounds for row in rated),
     )

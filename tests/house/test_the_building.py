@@ -30,6 +30,8 @@ import routing.part_models
 import routing.selective
 import routing.supervision_models
 import routing.triggers
+import routing.vetting_models
+import routing.vetting_rules
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
@@ -248,6 +250,8 @@ def enums() -> list[type[StrEnum]]:
         routing.models.Ending,
         routing.models.Solved,
         routing.part_models.PartKind,
+        routing.vetting_models.VettingState,
+        routing.vetting_rules.VettingMode,
         routing.part_models.PartEnding,
         routing.labels_models.LabelTask,
         routing.labels_models.Provenance,

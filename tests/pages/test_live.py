@@ -68,6 +68,7 @@ def test_a_dispatcher_sees_what_waits_and_the_stream_ends(
         "tickets.state.registered": 1,
         "adjustments.waiting": 0,
         "returns.open": 0,
+        "vettings.waiting": 0,
         "tickets.overdue": 0,
         "tickets.due_today": 0,
     }
