@@ -35,7 +35,6 @@ MOST_TEXT: Final = 10_000
 
 
 _DISPATCHES: Final = cast("Table", Dispatch.__table__)
-_SUGGESTIONS: Final = cast("Table", Suggestion.__table__)
 _DISPATCH: Final = _DISPATCHES.insert().returning(_DISPATCHES.c.id)
 _ANSWERS: Final = cast("Table", Answer.__table__)
 _ANSWER: Final = _ANSWERS.insert().returning(_ANSWERS.c.id)
@@ -46,14 +45,6 @@ _END_DISPATCH: Final = (
         _DISPATCHES.c.ticket_id == bindparam("of_ticket"), _DISPATCHES.c.is_current, _DISPATCHES.c.ended_at.is_(None)
     )
     .values(ended_at=bindparam("ended"), ending=bindparam("why"))
-)
-_JUDGE_SUGGESTION: Final = (
-    update(_SUGGESTIONS)
-    .where(_SUGGESTIONS.c.ticket_id == bindparam("of_ticket"), _SUGGESTIONS.c.decided_at.is_(None))
-    .values(
-        decided_at=bindparam("judged"),
-        agreed=func.coalesce(_SUGGESTIONS.c.department_id == bindparam("chosen"), False),
-    )
 )
 
 
@@ -99,7 +90,6 @@ def dispatch(
         now=now,
     )
     if by.role is not Role.SYSTEM:
-        _judge_suggestion(session, ticket, department_id=department_id, now=now)
         labels.dispatched(session, ticket, department=department, again=again, by=by, now=now)
     return row
 
@@ -506,10 +496,6 @@ def _holds(session: Session, department_id: int) -> bool:
             )
         )
     )
-
-
-def _judge_suggestion(session: Session, ticket: Ticket, *, department_id: int, now: datetime) -> None:
-    write(session, _JUDGE_SUGGESTION, {"of_ticket": ticket.id, "chosen": department_id, "judged": now})
 
 
 def problems_in(feedback: Feedback, *, now: datetime) -> dict[str, list[str]]:

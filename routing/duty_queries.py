@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import BigInteger, func, literal, select, tuple_
+from sqlalchemy import BigInteger, bindparam, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import Invalid, NotFound
@@ -123,11 +123,12 @@ def return_for(session: Session, actor: Actor, return_id: int) -> ReturnView:
     return _view(row)
 
 
+_OPEN: Final = select(Return).where(Return.ticket_id == bindparam("of_ticket"), Return.state == ReturnState.OPEN)
+
+
 def open_return(session: Session, ticket_id: int) -> Return | None:
     """Return the return of this ticket that waits for the hotline, if there is one."""
-    return session.scalars(
-        select(Return).where(Return.ticket_id == ticket_id, Return.state == ReturnState.OPEN)
-    ).first()
+    return session.scalars(_OPEN, {"of_ticket": ticket_id}).first()
 
 
 def refused_reasons(session: Session, *, ticket_id: int, department_ids: frozenset[int]) -> frozenset[ReturnReason]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import BigInteger, DateTime, Row, Table, bindparam, select, text, update
+from sqlalchemy import BigInteger, DateTime, Row, Table, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -103,12 +103,23 @@ _STANDING_ROWS: Final = (
     )
     .with_for_update()
 )
-_SAID: Final = (
-    select(
-        _SUGGESTIONS.c.category_id,
-        _SUGGESTIONS.c.department_id,
-        _SUGGESTIONS.c.body["request_type"].label("request_types"),
+_WHAT_WAS_SAID: Final = (
+    _SUGGESTIONS.c.id,
+    _SUGGESTIONS.c.category_id,
+    _SUGGESTIONS.c.department_id,
+    _SUGGESTIONS.c.body["request_type"].label("request_types"),
+)
+_JUDGE: Final = (
+    update(_SUGGESTIONS)
+    .where(_SUGGESTIONS.c.ticket_id == bindparam("of_ticket"), _SUGGESTIONS.c.decided_at.is_(None))
+    .values(
+        decided_at=bindparam("judged"),
+        agreed=func.coalesce(_SUGGESTIONS.c.department_id == bindparam("chosen"), False),
     )
+    .returning(*_WHAT_WAS_SAID)
+)
+_LAST_SAID: Final = (
+    select(*_WHAT_WAS_SAID)
     .where(_SUGGESTIONS.c.ticket_id == bindparam("of_ticket"))
     .order_by(_SUGGESTIONS.c.id.desc())
     .limit(1)
@@ -176,8 +187,14 @@ def contest(session: Session, *, ticket_id: int, task: LabelTask, now: datetime)
 def dispatched(
     session: Session, ticket: Ticket, *, department: Department, again: bool, by: Actor, now: datetime
 ) -> None:
-    """Keep what a person decided by sending a ticket out; `again` after a department had returned it."""
-    said = session.connection().execute(_SAID, {"of_ticket": ticket.id}).first()
+    """Keep what a person decided by sending a ticket out; `again` after a department had returned it.
+
+    The first decision also judges what the model suggested: did the two agree?
+    """
+    told = {"of_ticket": ticket.id, "chosen": department.id, "judged": now}
+    said = max(session.connection().execute(_JUDGE, told).all(), key=lambda row: row.id, default=None)
+    if said is None and again:
+        said = session.connection().execute(_LAST_SAID, {"of_ticket": ticket.id}).first()
     code = (
         session.scalar(select(Category.code).where(Category.id == ticket.category_id)) if ticket.category_id else None
     )
