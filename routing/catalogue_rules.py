@@ -157,12 +157,15 @@ def _unreachable(rows: Iterable[Row], index: Index, city: City) -> Iterator[Foun
     It is enough to ask about matters whose region and service item are exactly the row's own: what names a smaller
     region or an item cannot take these away, and what could take these away takes the others too.
     """
-    above = {leaf: set(line(city.categories, leaf)) for leaf in city.leaves}
+    below: dict[int | None, list[int]] = {None: sorted(city.leaves)}
+    for leaf in below[None]:
+        for node in line(city.categories, leaf):
+            below.setdefault(node, []).append(leaf)
     told = 0
     for row in rows:
         if row.category is not None and row.category not in city.categories:
             continue
-        leaves = [leaf for leaf in city.leaves if row.category is None or row.category in above[leaf]]
+        leaves = below.get(row.category, [])
         asked: list[int | None] = [*leaves, None] if row.category is None else list(leaves)
         types = (row.request_type,) if row.request_type else city.request_types
         reached = any(
@@ -181,13 +184,19 @@ def _unreachable(rows: Iterable[Row], index: Index, city: City) -> Iterator[Foun
 def _crossing(rows: Sequence[Row], city: City) -> Iterator[Found]:
     """Give pairs of rows that fit the same matters though neither lies inside the other, and name different leads.
 
-    The order of specificity decides between them; whoever edits should have seen it.
+    The order of specificity decides between them; whoever edits should have seen it. A row that names a service item
+    goes before all others on purpose, so only rows of one item, or of none, are compared.
     """
-    narrow = [row for row in rows if row.region is not None or row.request_type or row.service_item]
+    narrow: dict[int | None, list[Row]] = {}
+    for row in rows:
+        if row.region is not None or row.request_type or row.service_item:
+            narrow.setdefault(row.category, []).append(row)
     told = 0
     for one in rows:
-        for other in narrow:
-            if one.id == other.id or one.lead == other.lead or told >= MOST_FINDINGS:
+        # Whoever wins by his category or a later key stands at or below the other's category.
+        keys = (*line(city.categories, one.category), None)
+        for other in (row for key in keys for row in narrow.get(key, ())):
+            if one.service_item != other.service_item or one.lead == other.lead or told >= MOST_FINDINGS:
                 continue
             ahead, behind = _compared(one, other, city)
             if ahead and behind and _leading_key_is_ones(one, other, city):

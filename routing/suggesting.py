@@ -53,12 +53,17 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
     category = _category(session, said.category.best.label if said.category.best else "")
     stated = session.get(Category, ticket.category_id) if ticket.category_id else None
     _locate(session, ticket, body, address=known.get("address", ""), now=now)
-    proposal = catalogue.proposal_for(
-        session,
-        category_id=stated.id if stated else category.id if category else None,
-        region_id=ticket.region_id,
-        request_type=ticket.request_type.value,
-        now=now,
+    matter = stated or category
+    proposal = (
+        catalogue.proposal_for(
+            session,
+            category_id=matter.id,
+            region_id=ticket.region_id,
+            request_type=ticket.request_type.value,
+            now=now,
+        )
+        if matter
+        else None
     )
     policy = limits.policy(session)
     urgency = max_urgency(ticket.urgency, said.urgency.level)

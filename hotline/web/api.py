@@ -7,6 +7,7 @@ second time gives the first answer and writes nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
 from routing import adjusting, catalogue, parts
 from routing import queries as routing_queries
+from routing.catalogue_rules import Matter
 from routing.models import Solved
 from routing.queries import ListFilter, TicketRow
 
@@ -267,7 +269,10 @@ def dispatch(number: str) -> ResponseReturnValue:
 @bp.get("/tickets/<number>/proposal")
 @page(Permission.TICKET_DISPATCH)
 def proposal(number: str) -> ResponseReturnValue:
-    """Say where a ticket should go and why: the catalogue's row, and every department that something speaks for."""
+    """Say where a ticket should go and why: the catalogue's row, and every department that something speaks for.
+
+    `service_item` in the query names the public service item that the matter is about, where one is known.
+    """
     with db().read() as session:
         ticket = routing_queries.ticket_for(session, actor(), number)
         suggestion = routing_queries.suggestion_of(session, ticket.id)
@@ -282,7 +287,9 @@ def proposal(number: str) -> ResponseReturnValue:
             said=said,
         )
         matter = proposals.matter(asked, proposals.leading(categories))
-        found = catalogue.proposals_for(session, {0: matter}, now=now()).get(0)
+        item = forms.asked("service_item").strip()
+        matters = {0: replace(matter or Matter(region=ticket.region_id), service_item=item)} if matter or item else {}
+        found = catalogue.proposals_for(session, matters, now=now()).get(0)
     offers = proposals.merged(
         found,
         hints.departments(

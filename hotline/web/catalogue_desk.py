@@ -536,7 +536,7 @@ def _line(one: RowView, units: Mapping[str, str], flaws: Sequence[Found], href: 
         sla_class=one.sla_class,
         basis=one.basis,
         origin=one.origin,
-        flaws=[(labels.words(each.flaw), labels.label(each.flaw).tone) for each in flaws],
+        flaws=list(dict.fromkeys((labels.words(each.flaw), labels.label(each.flaw).tone) for each in flaws)),
         tone="danger" if any(each.flaw in FATAL for each in flaws) else None,
     )
 

@@ -400,7 +400,12 @@ def send(number: str) -> ResponseReturnValue:
                 ticket_id=ticket.id,
                 version=ticket.version if changes else version,
                 department_id=int(typed.department_id),
-                assist_ids=[int(one) for one in (typed.assist_1, typed.assist_2, typed.assist_3) if one.isdecimal()],
+                # The catalogue filled the co-handlers in; one that is chosen to lead is not asked to help itself.
+                assist_ids=[
+                    int(one)
+                    for one in (typed.assist_1, typed.assist_2, typed.assist_3)
+                    if one.isdecimal() and one != typed.department_id
+                ],
                 reason=clean_line(typed.reason) or "按职责派单",
                 by=actor(),
                 now=now(),
@@ -597,7 +602,8 @@ def _proposed(
 ) -> dict[int, Proposal]:
     """Return what the catalogue says of each of these tickets, by id."""
     ids = {code: one.id for code, one in named.items()}
-    return catalogue.proposals_for(reading, {row.id: proposals.matter(_asked(row), ids) for row in rows}, now=now())
+    matters = {row.id: proposals.matter(_asked(row), ids) for row in rows}
+    return catalogue.proposals_for(reading, {key: one for key, one in matters.items() if one}, now=now())
 
 
 def _asked(row: WaitingTicket) -> proposals.Asked:
@@ -767,9 +773,8 @@ def _ticket(
             request_type=ticket.request_type.value,
             said=said,
         )
-        proposed = catalogue.proposals_for(
-            reading, {0: proposals.matter(asked, {node.code: node.id for node in categories})}, now=now()
-        ).get(0)
+        matter = proposals.matter(asked, {node.code: node.id for node in categories})
+        proposed = catalogue.proposals_for(reading, {0: matter} if matter else {}, now=now()).get(0)
         located = territory.Located()
         if ticket.region_id is None and ticket.state is State.REGISTERED:
             located = territory.locate(reading, ticket.place, ticket.title, ticket.content, now=now())

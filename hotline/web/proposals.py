@@ -30,10 +30,17 @@ class Asked:
     said: Mapping[str, Any]
 
 
-def matter(asked: Asked, categories: Mapping[str, int]) -> Matter:
-    """Return what the catalogue is asked; an unclassified ticket is asked about under the model's first category."""
+def matter(asked: Asked, categories: Mapping[str, int]) -> Matter | None:
+    """Return what the catalogue is asked; an unclassified ticket is asked about under the model's first category.
+
+    Nothing when neither a person nor the model has named a category: the rows for "any matter" are for matters that are
+    known and that no other row names, not for those that nobody has looked at.
+    """
+    category_id = asked.category_id or categories.get(first_category(asked.said))
+    if category_id is None:
+        return None
     return Matter(
-        category=asked.category_id or categories.get(first_category(asked.said)),
+        category=category_id,
         region=asked.region_id,
         request_type=asked.request_type,
     )

@@ -133,6 +133,35 @@ def test_a_crossing_names_two_rows_that_share_a_matter_and_of_which_the_first_wi
         assert first.lead != second.lead
 
 
+def narrower(mine: tuple[object, ...], theirs: tuple[object, ...]) -> bool:
+    """Tell whether the first key (as its line, nearest first) lies in the second."""
+    return not theirs or (bool(mine) and theirs[0] in mine)
+
+
+def keys(row: Row) -> list[tuple[object, ...]]:
+    return [
+        line(CATEGORIES, row.category),
+        line(REGIONS, row.region),
+        (row.request_type,) if row.request_type else (),
+        (row.service_item,) if row.service_item else (),
+    ]
+
+
+@given(rows=editions())
+def test_every_crossing_is_told_and_nothing_else(rows: list[Row]) -> None:
+    expected = set()
+    for one in rows:
+        for other in rows:
+            sides = [(narrower(a, b), narrower(b, a)) for a, b in zip(keys(one), keys(other), strict=True)]
+            meet = all(inside or around for inside, around in sides)
+            one_in_other, other_in_one = all(inside for inside, _ in sides), all(around for _, around in sides)
+            if one.service_item != other.service_item:
+                continue  # an item goes first on purpose
+            if meet and not one_in_other and not other_in_one and one.lead != other.lead and rank(one) > rank(other):
+                expected.add((one.id, other.id))
+    assert {(one.row, one.other) for one in findings(rows, city()) if one.flaw is Flaw.CROSSING} == expected
+
+
 def test_a_service_item_goes_before_a_category_and_a_category_before_a_region() -> None:
     item = Row(id=1, service_item="过户", lead=1)
     category = Row(id=2, category=111, lead=2)
