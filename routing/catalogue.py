@@ -199,6 +199,8 @@ def applied(
     version = version_in_force(session, now=now)
     if version is None:
         return Applied()
+    if category_id is None:
+        return Applied(version_id=version.id)  # the rows for any matter are not for one that nobody has named
     matter = Matter(category=category_id, region=region_id, request_type=request_type)
     for row in _index(session, version.id, matter, now=now).fitting(matter):
         unit = session.get(Department, row.lead) if row.lead else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -78,12 +79,12 @@ class Trial:
         self._names: Mapping[int, str] = pairs(session, select(Department.id, Department.short_name))
         self._active = frozenset(session.scalars(select(Department.id).where(Department.active)))
         self._owners = territory.owners(session)
+        self._known: dict[Matter, int | None] = {}
 
     def count(self, session: Session, tally: Tally, *, since: datetime, until: datetime) -> None:
         """Count the tickets that were registered on the local days from `since` to before `until`."""
         # A ticket's number begins with its day, so the index of the numbers finds the days; groups, not tickets, are
         # asked about: a month of a big city has some thousands of them.
-        newest = func.array_agg(Ticket.number).label("numbers")
         rows = session.execute(
             select(
                 Ticket.category_id,
@@ -91,7 +92,8 @@ class Trial:
                 Ticket.request_type,
                 Dispatch.department_id,
                 func.count(),
-                newest,
+                func.max(Ticket.number),
+                func.min(Ticket.number),
             )
             .join(Dispatch, (Dispatch.ticket_id == Ticket.id) & Dispatch.is_current)
             .where(
@@ -101,7 +103,7 @@ class Trial:
             )
             .group_by(Ticket.category_id, Ticket.region_id, Ticket.request_type, Dispatch.department_id)
         )
-        for category, region, request_type, went, count, numbers in rows:
+        for category, region, request_type, went, count, newest, oldest in rows:
             tally.total += count
             lead = self._lead(Matter(category=category, region=region, request_type=request_type.value))
             if lead is None:
@@ -110,9 +112,16 @@ class Trial:
                 tally.same += count
             else:
                 key = (self._paths.get(category or 0, "未分类"), self._names[went], self._names[lead])
-                tally.add(key, count, sorted(numbers, reverse=True)[:MOST_EXAMPLES])
+                tally.add(key, count, dict.fromkeys((newest, oldest)))
 
     def _lead(self, matter: Matter) -> int | None:
+        if matter not in self._known:
+            self._known[matter] = self._asked(matter)
+        return self._known[matter]
+
+    def _asked(self, matter: Matter) -> int | None:
+        if matter.category is None:
+            return None  # nobody named the matter; a person decides, as at the dispatcher's desk
         row = self._index.best(matter, lambda one: one.lead is None or one.lead in self._active)
         if row is None:
             return None
@@ -133,20 +142,35 @@ def ask(session: Session, *, number: int, by: Actor, now: datetime, patience_ms:
         asked_by=by.user_id,
         asked_at=now,
     )
-    tally = Tally()
     try:
         with session.begin_nested():
-            session.execute(text(f"SET LOCAL statement_timeout = {int(patience_ms)}"))
-            Trial(session, edition.id).count(session, tally, since=trial.since, until=trial.until)
-            session.execute(text("SET LOCAL statement_timeout = 0"))
-        trial.state, trial.done_days, trial.result = TrialState.DONE, trial.days, tally.told()
-    except OperationalError:  # the database was too long about it
+            trial.result = _at_once(session, trial, until=time.monotonic() + patience_ms / 1_000)
+        trial.state, trial.done_days = TrialState.DONE, trial.days
+    except (OperationalError, _TooLong):  # the database was too long about it, or there is too much to count
         pass
     session.add(trial)
     session.flush()  # the event needs the id
     if trial.state is TrialState.WAITING:
         outbox.publish(session, CatalogueTrialAsked(trial_id=trial.id), now=now)
     return trial
+
+
+class _TooLong(Exception):
+    """The page would wait too long."""
+
+
+def _at_once(session: Session, trial: CatalogueTrial, *, until: float) -> dict[str, Any]:
+    """Count day by day while there is time left, on the monotonic clock; then raise `_TooLong`."""
+    tally, tried = Tally(), Trial(session, trial.version_id)
+    for day in range(trial.days):
+        left_ms = int((until - time.monotonic()) * 1_000)
+        if left_ms <= 0:
+            raise _TooLong
+        session.execute(text(f"SET LOCAL statement_timeout = {left_ms}"))
+        begins = trial.since + timedelta(days=day)
+        tried.count(session, tally, since=begins, until=begins + timedelta(days=1))
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+    return tally.told()
 
 
 def run(begin: Callable[[], AbstractContextManager[Session]], *, trial_id: int) -> None:

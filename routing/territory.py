@@ -164,7 +164,8 @@ def owner_of(session: Session, region_id: int | None) -> Department | None:
 
 def owners(session: Session) -> dict[int, int]:
     """Return, for each region with an owner (its own or from above), the department; for trials and lists."""
-    regions = {row.id: row for row in session.scalars(select(Region))}
+    places = session.execute(select(Region.id, Region.code, Region.parent_id)).all()
+    codes_of = {row.id: row.code for row in places}
     own: dict[int, int] = pairs(
         session,
         select(RegionFallback.region_id, RegionFallback.department_id)
@@ -179,13 +180,13 @@ def owners(session: Session) -> dict[int, int]:
             .order_by(Department.code)
         )
     ]
-    parents = {row.id: row.parent_id for row in regions.values()}
+    parents = {row.id: row.parent_id for row in places}
     found: dict[int, int] = {}
-    for region_id in regions:
+    for region_id in parents:
         above = line(parents, region_id)
         named = next((own[one] for one in above if one in own), None)
         if named is None:
-            codes = [regions[one].code for one in above if one in regions]
+            codes = [codes_of[one] for one in above if one in codes_of]
             named = next((unit for prefix, unit in districts if any(code.startswith(prefix) for code in codes)), None)
         if named is not None:
             found[region_id] = named
