@@ -34,11 +34,12 @@ from hotline.core import clock
 from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.db import Database
 from hotline.core.errors import Conflict
+from hotline.core.files import FileStore
 from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.settings import Settings
 from hotline.demo import catalogue as demo_catalogue
-from hotline.demo import data, supervision
+from hotline.demo import data, hands, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.demo.judged import ask_the_model
 from hotline.intake.rules import Concern
@@ -101,7 +102,7 @@ def load_if_empty(settings: Settings, *, password: str, progress: Progress | Non
         with tools.db.read() as session:
             if not is_empty(session):
                 return False
-        load(tools.db, data.load(), password=password, now=clock.now(), progress=progress)
+        load(tools.db, data.load(), password=password, now=clock.now(), store=tools.store, progress=progress)
         ask_the_model(tools)
     finally:
         tools.db.close()
@@ -113,7 +114,15 @@ def is_empty(session: Session) -> bool:
     return not hotline.people.queries.users(session, limit=1)
 
 
-def load(database: Database, city: City, *, password: str, now: datetime, progress: Progress | None = None) -> Loaded:
+def load(
+    database: Database,
+    city: City,
+    *,
+    password: str,
+    now: datetime,
+    store: FileStore | None = None,
+    progress: Progress | None = None,
+) -> Loaded:
     """Load the whole city, every account with this password; raises `Conflict` unless there are no users yet."""
     corpus = seeds.load()
     with database.begin() as session:
@@ -140,6 +149,14 @@ def load(database: Database, city: City, *, password: str, now: datetime, progre
             if progress:
                 progress(done, len(lives))
         demo_catalogue.draft_next(session, city, corpus, by=people.one(Role.ADMINISTRATOR, 0), now=now)
+        hands.enact(
+            session,
+            dispatcher=people.one(Role.DISPATCHER, 0),
+            administrator=people.one(Role.ADMINISTRATOR, 0),
+            of=people.known,
+            store=store,
+            now=now,
+        )
         supervision.enact(
             session, operator=people.one(Role.OPERATOR, 0), supervisor=people.one(Role.SUPERVISOR, 0), now=now
         )
@@ -299,6 +316,10 @@ class _People:
     def of(self, department_id: int) -> Actor:
         """Return who answers for a department."""
         return self._by_department[department_id]
+
+    def known(self, department_id: int) -> Actor | None:
+        """Return who answers for a department, if somebody does."""
+        return self._by_department.get(department_id)
 
     def _open(self, login: str, name: str, role: Role, departments: frozenset[int]) -> Actor:
         user = hotline.people.actions.create_user(
