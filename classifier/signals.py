@@ -180,10 +180,17 @@ class Signals:
         self._gazetteer = gazetteer or Gazetteer(())
 
     @classmethod
-    def shipped(cls, *, gazetteer: Gazetteer | None = None) -> Signals:
-        """Return the signals of the word lists that ship."""
-        risks, urgency, sentiment = _shipped()
-        return cls(risks=risks, urgency=urgency, sentiment=sentiment, gazetteer=gazetteer)
+    def shipped(
+        cls, *, gazetteer: Gazetteer | None = None, risks: Sequence[str] = (), urgency: Sequence[str] = ()
+    ) -> Signals:
+        """Return the signals of the word lists that ship, with a city's own words added (`kind|word`)."""
+        of_risk, of_urgency, sentiment = _shipped()
+        return cls(
+            risks=_with(of_risk, "risks", risks),
+            urgency=_with(of_urgency, "urgency", urgency),
+            sentiment=sentiment,
+            gazetteer=gazetteer,
+        )
 
     def read(self, title: str, body: str, *, at: datetime | None = None) -> SignalsFound:
         """Return every signal of one text; `at` is when it was said (at night some needs are more urgent)."""
@@ -254,6 +261,19 @@ _SHOUTING: Final = re.compile(r"[!?]{3,}")
 def _light(value: str) -> str:
     """Fold widths, case and traditional characters, nothing that would move an offset."""
     return text.folded(value)
+
+
+def _with(shipped: Lexicon, name: str, extra: Sequence[str]) -> Lexicon:
+    """Return a shipped list with a city's words; the shipped one itself where there are none."""
+    if not extra:
+        return shipped
+    page = tomllib.loads((text.LEXICONS / f"{name}.toml").read_text("utf-8"))
+    # Texts are read folded, so a word must be as well.
+    return lexicon_of(page, name=name, extra=[f"{kind}|{text.folded(word)}" for kind, word in _pairs(extra)])
+
+
+def _pairs(lines: Sequence[str]) -> list[tuple[str, str]]:
+    return [(kind, word) for kind, _, word in (line.partition("|") for line in lines)]
 
 
 @functools.cache

@@ -110,6 +110,12 @@ class Suggester:
     made_from: Mapping[str, Any] = MappingProxyType({})
     """What the stored model was made from (store.Card)."""
 
+    def with_signals(self, signals: Signals) -> Suggester:
+        """Return a suggester of the same model that reads other word lists."""
+        other = Suggester(self.model, version=self.version, corpus=self._corpus, signals=signals)
+        other._missing, other.made_from = self._missing, self.made_from
+        return other
+
     def suggest(self, title: str, body: str, *, at: datetime | None = None) -> Suggestions:
         """Say everything about one text; never raises for its content, however odd."""
         signals = self._signals.read(title, body, at=at)

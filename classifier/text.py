@@ -6,7 +6,9 @@ import functools
 import html
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -115,30 +117,65 @@ def opening(body: str, most: int = 40) -> str:
     return (rest or body)[:most]
 
 
-def use_dictionary(entries: Iterable[str]) -> None:
-    """Teach the cutter a city's own words (names of estates, roads, offices); one cutter per process.
+@dataclass(frozen=True)
+class CityWords:
+    """What a city adds to the words that ship: words that are one word, and forms that stand for another."""
 
-    Longer than one character only; each counts as one word from now on.
-    """
-    _USER_WORDS.update(word for word in entries if len(word) > 1)
-    _engine.cache_clear()
+    words: tuple[str, ...] = ()
+    """Names of estates, roads, offices; longer than one character, each counts as one word."""
+    replacements: tuple[tuple[str, str], ...] = ()
+    """(form, what is meant); an empty meaning drops the form (stop words)."""
+
+
+def use_dictionary(entries: Iterable[str]) -> None:
+    """Teach the cutter a city's own words; longer than one character only, each counts as one word from now on."""
+    known = _city.everybody
+    words = tuple(sorted({*known.words, *(word for word in entries if len(word) > 1)}))
+    use_city_words(CityWords(words, known.replacements))
 
 
 def forget_dictionary() -> None:
     """Return to the words that ship."""
-    _USER_WORDS.clear()
-    _engine.cache_clear()
+    use_city_words(CityWords())
 
 
-_USER_WORDS: Final[set[str]] = set()
+def use_city_words(words: CityWords) -> None:
+    """Read every text of this process with a city's words from now on."""
+    _city.everybody = words
 
 
-@functools.cache
-def _engine() -> Any:  # noqa: ANN401 - neither engine ships types
+@contextmanager
+def trying(words: CityWords) -> Iterator[None]:
+    """Read texts with other words for as long as the block lasts, in this thread only: a trial disturbs nobody."""
+    token = _trial.set(words)
     try:
-        return rjieba_cut(sorted(_USER_WORDS))
+        yield
+    finally:
+        _trial.reset(token)
+
+
+class _City:
+    everybody = CityWords()
+
+
+_city: Final = _City()
+_trial: Final[ContextVar[CityWords | None]] = ContextVar("city_words_on_trial", default=None)
+
+
+def _words_now() -> CityWords:
+    return _trial.get() or _city.everybody
+
+
+def _engine() -> Any:  # noqa: ANN401 - neither engine ships types
+    return _engine_of(_words_now().words)
+
+
+@functools.lru_cache(maxsize=4)
+def _engine_of(words: tuple[str, ...]) -> Any:  # noqa: ANN401 - as above
+    try:
+        return rjieba_cut(list(words))
     except ImportError:  # a platform without a wheel of the fast engine
-        return jieba_cut(sorted(_USER_WORDS))
+        return jieba_cut(list(words))
 
 
 def rjieba_cut(user_words: list[str]) -> Any:  # noqa: ANN401 - rjieba ships no types
@@ -216,14 +253,17 @@ class _Variants:
         return self.table[match.group()]
 
 
-@functools.cache
 def _variants() -> _Variants | None:
+    return _variants_of(_words_now().replacements)
+
+
+@functools.lru_cache(maxsize=4)
+def _variants_of(replacements: tuple[tuple[str, str], ...]) -> _Variants | None:
     path = LEXICONS / "variants.toml"
-    if not path.is_file():
+    page = tomllib.loads(path.read_text("utf-8"))["right"] if path.is_file() else {}
+    table = {wrong: right for right, wrongs in page.items() for wrong in wrongs} | dict(replacements)
+    if not table:
         return None
-    table = {
-        wrong: right for right, wrongs in tomllib.loads(path.read_text("utf-8"))["right"].items() for wrong in wrongs
-    }
     longest_first = sorted(table, key=len, reverse=True)
     return _Variants(re.compile("|".join(map(re.escape, longest_first))), table)
 

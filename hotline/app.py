@@ -38,6 +38,7 @@ from hotline.web import (
     territory_desk,
     tickets,
     vetting_desk,
+    words_desk,
 )
 from hotline.wiring import Installation, open_installation
 
@@ -68,6 +69,7 @@ BLUEPRINTS: Final = (
     territory_desk.bp,
     model_desk.bp,
     model_card.bp,
+    words_desk.bp,
     tickets.bp,
     live.bp,
     api.bp,

@@ -28,6 +28,7 @@ import routing.models
 import routing.part_models
 import routing.supervision_models
 import routing.vetting_models
+import routing.words_models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
 
@@ -47,6 +48,7 @@ MODELS: Final = (
     routing.adjustment_models,
     routing.learning_models,
     routing.limits_models,
+    routing.words_models,
     routing.duty_models,
     routing.supervision_models,
     callbacks.models,

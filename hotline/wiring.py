@@ -65,7 +65,7 @@ class Installation:
         if self._suggester is not None:
             return self._suggester
         if self._serving is None:
-            self._serving = Serving(self.models, ticks=time.monotonic)
+            self._serving = Serving(self.models, ticks=time.monotonic, db=self.db)
         return self._serving.suggester()
 
     @property

@@ -1,4 +1,4 @@
-"""Which model this process answers with; a newly promoted one is noticed without a restart.
+"""Which model and words this process answers with; newly promoted and published ones are noticed without a restart.
 
 The file `in-use.json` in the folder of models says which version answers (classifier/registry.py). Looking at it
 costs one stat, so every process looks every other second and loads the new version in the request that notices it
@@ -12,6 +12,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from hotline.core.db import Database
+from hotline.core.errors import HotlineError
+from routing import words
+from routing.words import City
 
 if TYPE_CHECKING:  # numpy and scipy: only in processes that ask the model
     from classifier.suggest import Suggester
@@ -30,9 +35,15 @@ def models_folder(home: Path) -> Path:
 class Serving:
     """Holds the suggester of this process and exchanges it when another model is in use."""
 
-    def __init__(self, home: Path, *, ticks: Callable[[], float]) -> None:
-        """Take the folder of models and a clock that only goes forward (`time.monotonic`); nothing is loaded yet."""
+    def __init__(self, home: Path, *, ticks: Callable[[], float], db: Database | None = None) -> None:
+        """Take the folder of models and a clock that only goes forward (`time.monotonic`); nothing is loaded yet.
+
+        `db` is where the city's words are kept; without it the shipped words alone are read.
+        """
         self._home = home
+        self._db = db
+        self._words: City | None = None
+        self._words_stamp: object = None
         self._ticks = ticks
         self._lock = threading.Lock()
         self._suggester: Suggester | None = None
@@ -46,10 +57,31 @@ class Serving:
             return ready
         with self._lock:
             self._looked = self._ticks()
-            stamp = self._look()
+            stamp, fresh = self._look(), self._look_at_words()
             if self._suggester is None or stamp != self._stamp:
                 self._suggester, self._stamp = self._load(), stamp
+                fresh = self._words
+            if fresh is not None:
+                from classifier import text
+
+                text.use_city_words(fresh.text)
+                self._suggester = self._suggester.with_signals(fresh.signals())
             return self._suggester
+
+    def _look_at_words(self) -> City | None:
+        """Return the city's words when they are others than before; a database that is away changes nothing."""
+        if self._db is None:
+            return None
+        try:
+            with self._db.read() as session:
+                stamp = words.stamp(session)
+                if stamp == self._words_stamp:
+                    return None
+                self._words, self._words_stamp = words.city(session), stamp
+        except HotlineError as error:
+            _log.warning("the city's words cannot be read, those before hold: %s", error)
+            return None
+        return self._words
 
     def _look(self) -> object:
         try:

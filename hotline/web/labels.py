@@ -29,6 +29,7 @@ from routing.supervision_models import NoticeEnding, NoticeForm
 from routing.triggers import BY_TRIGGER, NoticeKind, Told, Trigger
 from routing.vetting_models import VettingState
 from routing.vetting_rules import VettingMode
+from routing.words_models import EditionState, WordKind
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,15 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (LimitState.UNPROVEN, Label("证据不足", "neutral")),
     (LimitState.TIGHTENED, Label("已收紧", "warning")),
     (LimitState.CLOSED, Label("转人工", "danger")),
+    (WordKind.DICTIONARY, Label("专有词")),
+    (WordKind.PLACE, Label("地名")),
+    (WordKind.SYNONYM, Label("同义说法")),
+    (WordKind.STOP, Label("停用词")),
+    (WordKind.RISK, Label("风险词")),
+    (WordKind.URGENCY, Label("紧急词")),
+    (EditionState.DRAFT, Label("草稿", "info")),
+    (EditionState.PUBLISHED, Label("生效", "success")),
+    (EditionState.RETIRED, Label("已停用")),
     (LearningAct.ASKED, Label("请求训练")),
     (LearningAct.TRAINED, Label("训练完成", "info")),
     (LearningAct.REFUSED, Label("未通过比较", "warning")),

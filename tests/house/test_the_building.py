@@ -32,6 +32,7 @@ import routing.supervision_models
 import routing.triggers
 import routing.vetting_models
 import routing.vetting_rules
+import routing.words_models
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
@@ -262,6 +263,8 @@ def enums() -> list[type[StrEnum]]:
         routing.learning_models.Side,
         routing.learning_models.LearningAct,
         routing.selective.LimitState,
+        routing.words_models.WordKind,
+        routing.words_models.EditionState,
         routing.duty_rules.ReturnReason,
         routing.duty_rules.ReturnState,
         routing.supervision_models.NoticeEnding,
