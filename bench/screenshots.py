@@ -284,6 +284,7 @@ SHOTS: Final = (
     Shot(name="ticket", role="督办主管", path="/tickets?state=closed&outcome=confirmed", prepare=_open_reworked),
     Shot(name="supervisor", role="督办主管", path="/supervision"),
     Shot(name="administrator", role="系统管理员", path="/admin/departments"),
+    Shot(name="catalogue", role="系统管理员", path="/admin/catalogue/2"),
 )
 
 

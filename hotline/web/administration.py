@@ -613,6 +613,8 @@ def change_settings() -> ResponseReturnValue:
             raise Invalid(problems)  # noqa: TRY301 - one answer to the form
         with db().begin() as session:
             codes = [code.strip() for code in excluded.split(",") if code.strip()]
+            known = [node.code for node in ticket_queries.categories(session)]
+            idle = [code for code in codes if not any(one.startswith(code) for one in known)]
             tickets.set_setting(
                 session,
                 name=AUTOMATIC_SETTING,
@@ -626,6 +628,8 @@ def change_settings() -> ResponseReturnValue:
     except Invalid as error:
         return render_template("administration/settings.html", page=_settings_page(values, error.fields)), 422
     forms.told("success", "设置已保存，十秒内在所有进程生效。")
+    if idle:
+        forms.told("warning", f"没有以“{'、'.join(idle)}”开头的类别代码，请核对始终人工派单的类别。")
     return redirect(url_for("administration.settings"), 303)
 
 

@@ -175,6 +175,11 @@ def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation
             "promise": 0.985,
         }
         assert tickets.setting(session, "deadline_profile") == {"name": "shandong"}
+    with tools.db.begin() as session:
+        make_category(session, "HB-0101")
+    assert "没有以“CJ-01、HB”开头的类别代码" in browser.get("/admin/settings").text
+    browser.post("/admin/settings", data=good)
+    assert "没有以“CJ-01”开头的类别代码" in browser.get("/admin/settings").text
 
 
 def test_a_token_is_shown_once_and_can_be_ended(browser: FlaskClient, tools: Installation) -> None:
