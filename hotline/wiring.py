@@ -24,6 +24,7 @@ import hotline.telephony.actions
 import hotline.tickets.actions
 import routing.adjusting
 import routing.catalogue_trials
+import routing.disputing
 import routing.limits
 import routing.reactions
 import routing.suggesting
@@ -151,6 +152,11 @@ def _try_catalogue(_session: Session, event: CatalogueTrialAsked, tools: Install
     routing.catalogue_trials.run(tools.db.begin, trial_id=event.trial_id)
 
 
+def _designate(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        routing.disputing.designate_overdue(session, now=now)
+
+
 def _send_texts(tools: Installation, now: datetime) -> None:
     hotline.telephony.actions.send_waiting(tools.db.begin, tools.carrier, now=now)
 
@@ -223,6 +229,13 @@ REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
 SCHEDULE: Final[tuple[Periodic, ...]] = (
     Periodic(
         name="fold_counters", words="合并计数", queue=QueueName.DEFAULT, run=_fold_counters, every=timedelta(seconds=5)
+    ),
+    Periodic(
+        name="designate_overdue_disputes",
+        words="争议逾期未裁定，指定承办单位",
+        queue=QueueName.DEFAULT,
+        run=_designate,
+        every=timedelta(minutes=1),
     ),
     Periodic(
         name="send_text_messages",

@@ -199,6 +199,7 @@ _RULES: Final = (
             UNION ALL SELECT 'returns.open', count(*) FROM returns WHERE state = 'open'
             UNION ALL SELECT coalesce('department.' || to_department_id || '.alarms', 'alarms.centre'), count(*)
                 FROM alarms WHERE heeded_at IS NULL GROUP BY to_department_id
+            UNION ALL SELECT 'disputes.open', count(*) FROM disputes WHERE state = 'open'
         )
         SELECT coalesce(s.name, c.name) || '：' || coalesce(s.value, 0) || ' / ' || coalesce(c.value, 0)
         FROM stored s FULL JOIN counted c USING (name)
@@ -268,6 +269,27 @@ _RULES: Final = (
         SELECT t.number FROM returns r JOIN tickets t ON t.id = r.ticket_id JOIN dispatches d ON d.id = r.dispatch_id
         WHERE r.state = 'open' AND (NOT d.is_current OR d.ended_at IS NOT NULL OR d.answered_at IS NOT NULL)
         ORDER BY r.id
+        """,
+    ),
+    _Rule(
+        name="rulings_are_made_by_two_seats",
+        words="生效的职责裁定应由热线和其他席位的两人共同作出",
+        sql="""
+        SELECT t.number FROM rulings r JOIN disputes d ON d.id = r.dispute_id JOIN tickets t ON t.id = d.ticket_id
+        LEFT JOIN panel_members p ON p.dispute_id = d.id AND p.user_id = r.proposed_by
+        LEFT JOIN panel_members c ON c.dispute_id = d.id AND c.user_id = r.confirmed_by
+        WHERE r.state = 'in_force' AND (d.state <> 'ruled' OR p.seat IS NULL OR c.seat IS NULL
+            OR (p.seat = 'hotline') = (c.seat = 'hotline')) ORDER BY r.id
+        """,
+    ),
+    _Rule(
+        name="disputed_tickets_are_in_hand_until_the_ruling",
+        words="争议期间在手的工单应标记为先行办理",
+        sql="""
+        SELECT t.number FROM disputes x JOIN tickets t ON t.id = x.ticket_id
+        LEFT JOIN dispatches d ON d.ticket_id = t.id AND d.is_current
+        WHERE x.state = 'open' AND (t.state = 'registered'
+            OR (t.state IN ('dispatched', 'signed') AND d.standing <> 'interim')) ORDER BY x.id
         """,
     ),
     _Rule(

@@ -23,10 +23,20 @@ from hotline.tickets.models import Attachment, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind
 from routing import catalogue, granting, labels, tree, vetting
-from routing.duty_queries import open_return
+from routing.duty_queries import bound_lead, open_return
 from routing.events import TicketAnswered, TicketDispatched, TicketSigned
 from routing.labels_models import LabelTask, Provenance
-from routing.models import Answer, Department, DepartmentKind, Dispatch, Ending, Membership, Solved, Suggestion
+from routing.models import (
+    Answer,
+    Department,
+    DepartmentKind,
+    Dispatch,
+    Ending,
+    Membership,
+    Solved,
+    Standing,
+    Suggestion,
+)
 from routing.queries import current_dispatch, department_by_code, open_parts, vetting_waits
 from routing.territory import pairs
 
@@ -104,10 +114,12 @@ def redispatch(session: Session, ticket: Ticket, *, reason: str, by: Actor, now:
     _end(last, Ending.REWORKED, now=now)
     session.flush()  # the old dispatch must cease to be current before the new one begins to be
     ticket.rework_rounds += 1
-    return _send(
+    # A ruling that came after the answer holds for what is still to be done (domain.md 2.7).
+    bound = bound_lead(session, ticket.id)
+    row = _send(
         session,
         ticket,
-        _active(session, last.department_id),
+        _active(session, bound or last.department_id),
         act=Act.REWORK,
         reason=reason,
         sla_class=granting.REWORK,
@@ -115,6 +127,28 @@ def redispatch(session: Session, ticket: Ticket, *, reason: str, by: Actor, now:
         by=by,
         now=now,
     )
+    if bound is not None or last.standing is Standing.BINDING:
+        row.standing = Standing.BINDING
+    return row
+
+
+def working(session: Session, department_id: int) -> Department:
+    """Return a department that is at work, or raise `Invalid`."""
+    return _active(session, department_id)
+
+
+def hand_over(
+    session: Session, ticket: Ticket, held: Dispatch, *, department_id: int, reason: str, by: Actor, now: datetime
+) -> Dispatch:
+    """Move a ticket bindingly from the department that holds it to another; `ticket` and `held` are locked."""
+    department = _active(session, department_id)
+    held.is_current, held.ended_at, held.ending = False, now, Ending.REASSIGNED
+    session.flush()  # the old dispatch must cease to be current before the new one begins to be
+    row = _send(
+        session, ticket, department, act=Act.REASSIGN, reason=reason, sla_class="", automatic=False, by=by, now=now
+    )
+    row.standing = Standing.BINDING
+    return row
 
 
 def sign(session: Session, *, ticket_id: int, version: int | None = None, by: Actor, now: datetime) -> Dispatch:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from hotline.core.clock import local
 
@@ -32,6 +33,119 @@ class ReturnState(StrEnum):
     LAPSED = "lapsed"
 
 
+class Cause(StrEnum):
+    """Why a dispute was opened (domain.md 2.7)."""
+
+    RETURNS = "returns"
+    HOTLINE = "hotline"
+    DEPARTMENT = "department"
+
+
+class DisputeState(StrEnum):
+    """Where a dispute stands; only an open one ever changes."""
+
+    OPEN = "open"
+    RULED = "ruled"
+    #: The limit passed, or a supervisor decided: the hotline has named the owner (指定承办).
+    DESIGNATED = "designated"
+    #: The ticket was withdrawn or closed before anybody ruled.
+    LAPSED = "lapsed"
+
+
+class Seat(StrEnum):
+    """For whom a member of the panel sits: the hotline, 机构编制, 司法行政 (国办函〔2025〕66号), or another."""
+
+    HOTLINE = "hotline"
+    ESTABLISHMENT = "establishment"
+    JUSTICE = "justice"
+    OTHER = "other"
+
+
+class Stance(StrEnum):
+    """What a unit says of itself."""
+
+    OURS = "ours"
+    NOT_OURS = "not_ours"
+    WE_HELP = "we_help"
+
+
+class RulingState(StrEnum):
+    """A ruling is proposed by one member and comes into force when another one confirms it."""
+
+    PROPOSED = "proposed"
+    IN_FORCE = "in_force"
+    DROPPED = "dropped"
+
+
+#: Under this name an administrator sets after how many dispatches a dispute opens, and how long it may take.
+DUTY_SETTING: Final = "duty_disputes"
+MOST_DISPATCHES: Final = 20
+MOST_WORKDAYS: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class DutyPolicy:
+    """What the city sets (setting `duty_disputes`)."""
+
+    #: After so many dispatches without an owner a dispute opens by itself (Tianjin: three, domain.md 2.6).
+    dispatches: int = 3
+    #: So many working days a dispute may take; no text names a figure, this is a recommendation.
+    workdays: int = 5
+
+    @classmethod
+    def from_setting(cls, value: Mapping[str, Any] | None) -> Self:
+        """Read the stored setting; what is missing has its default."""
+        given = value or {}
+        return cls(dispatches=int(given.get("dispatches", 3)), workdays=int(given.get("workdays", 5)))
+
+    def problems(self) -> dict[str, str]:
+        """Return what is wrong with these figures, by field."""
+        wrong = {}
+        if not 1 <= self.dispatches <= MOST_DISPATCHES:
+            wrong["dispatches"] = f"应为 1 到 {MOST_DISPATCHES}。"
+        if not 1 <= self.workdays <= MOST_WORKDAYS:
+            wrong["workdays"] = f"应为 1 到 {MOST_WORKDAYS}。"
+        return wrong
+
+
+def problems_of_panel(seats: Sequence[tuple[int, Seat]]) -> dict[str, str]:
+    """Return what is wrong with a panel: it needs the hotline and at least one other, each person once."""
+    if len({user_id for user_id, _ in seats}) < len(seats):
+        return {"panel": "同一人员只能担任一个席位。"}
+    kinds = {seat for _, seat in seats}
+    if Seat.HOTLINE not in kinds:
+        return {"panel": "裁定小组须有热线中心人员。"}
+    if kinds == {Seat.HOTLINE}:
+        return {"panel": "裁定小组须有热线中心以外（编办、司法等）的人员。"}
+    return {}
+
+
+def may_confirm(proposer: Seat, confirmer: Seat) -> bool:
+    """Tell whether two seats make a ruling: the hotline and somebody else, in whatever order."""
+    return (proposer is Seat.HOTLINE) != (confirmer is Seat.HOTLINE)
+
+
+def precedent_fits(*, territorial: bool, same_category: bool, alike: bool, same_region: bool) -> str:
+    """Return in words why a precedent speaks for a ticket, or nothing; one for a place holds for that place alone."""
+    if territorial and not same_region:
+        return ""
+    why = ["同一事件类别"] if same_category else ["内容相近"] if alike else []
+    if why and same_region:
+        why.append("同一区域")
+    return "、".join(why)
+
+
+def counted_days(opened_at: datetime, days: Sequence[date], *, due_at: datetime) -> list[str]:
+    """Return the steps that lead to a dispute's limit; `days` are the working days that count."""
+    named = "、".join(f"{day:%m-%d}{'（调休上班）' if day.weekday() >= _SATURDAY else ''}" for day in days)
+    return [
+        f"{local(opened_at):%Y-%m-%d %H:%M} 立案，自下一日起算",
+        f"裁定期限 {len(days)} 个工作日：{named}",
+        f"最迟于 {local(due_at):%Y-%m-%d %H:%M} 裁定；逾期由热线指定承办单位",
+    ]
+
+
+_SATURDAY: Final = 5
 MOST_WORDS: Final = 2_000
 MOST_BASIS: Final = 1_000
 #: The reasons in the words that stand in the journal and on every page.

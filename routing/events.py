@@ -56,6 +56,23 @@ class ReturnRefused(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DisputeOpened(Event):
+    """Nobody agrees whose duty a ticket is; a panel must rule."""
+
+    ticket_id: int
+    dispute_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputeEnded(Event):
+    """A dispute has been ruled on, or the hotline has designated an owner (`state`)."""
+
+    ticket_id: int
+    dispute_id: int
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TicketSentBack(Event):
     """The hotline has upheld a return; the ticket is in nobody's hands until it is sent on."""
 

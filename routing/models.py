@@ -31,6 +31,18 @@ class Ending(StrEnum):
     REWORKED = "reworked"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
+    #: A binding decision gave the ticket to another department.
+    REASSIGNED = "reassigned"
+
+
+class Standing(StrEnum):
+    """How firmly a department holds a ticket (domain.md 2.6, 2.7)."""
+
+    ORDINARY = "ordinary"
+    #: Until the dispute over whose duty it is has been ruled on.
+    INTERIM = "interim"
+    #: By a ruling or by designation: it cannot be returned any more.
+    BINDING = "binding"
 
 
 class Solved(StrEnum):
@@ -109,6 +121,7 @@ class Dispatch(Base):
     answered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     ending: Mapped[Ending | None] = mapped_column(EnumText(Ending))
+    standing: Mapped[Standing] = mapped_column(EnumText(Standing), default=Standing.ORDINARY, server_default="ordinary")
     #: The edition of the dispatch catalogue that was in force, and the row of it that spoke of this matter.
     catalogue_version_id: Mapped[int | None] = mapped_column(ForeignKey(CatalogueVersion.id))
     #: No foreign key: published rows are never deleted, and those of a draft must go without a scan of this table.
@@ -117,6 +130,7 @@ class Dispatch(Base):
 
     __table_args__ = (
         one_of("ending", Ending),
+        one_of("standing", Standing),
         CheckConstraint("catalogue_row_id IS NULL OR catalogue_version_id IS NOT NULL", name="row_has_version"),
         CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", name="ended_has_reason"),
         CheckConstraint("answered_at IS NULL OR signed_at IS NOT NULL", name="signed_before_answered"),

@@ -39,7 +39,17 @@ from hotline.tickets.queries import locked_here
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.catalogue_models import CatalogueVersion
-from routing.models import Answer, CalendarDay, Department, DepartmentKind, Dispatch, Ending, Membership, Suggestion
+from routing.models import (
+    Answer,
+    CalendarDay,
+    Department,
+    DepartmentKind,
+    Dispatch,
+    Ending,
+    Membership,
+    Standing,
+    Suggestion,
+)
 from routing.part_models import PartKind, Subtask
 from routing.vetting_models import Vetting, VettingState
 
@@ -151,6 +161,7 @@ class DispatchView:
     answered_at: datetime | None
     ended_at: datetime | None
     ending: str
+    standing: Standing = Standing.ORDINARY
     answer: Answer | None = field(default=None)
     #: Number of the dispatch catalogue's edition under which it went out, and the class of its limits.
     edition: int | None = None
@@ -375,6 +386,7 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
             answered_at=row.answered_at,
             ended_at=row.ended_at,
             ending=row.ending.value if row.ending else "",
+            standing=row.standing,
             answer=answer,
             edition=edition,
             sla_class=row.sla_class,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions, adjusting, labels, returning
+from routing import actions, adjusting, disputing, labels
 
 
 def end_dispatch(session: Session, event: TicketClosed) -> None:
@@ -22,7 +22,9 @@ def end_dispatch(session: Session, event: TicketClosed) -> None:
         withdrawn=event.outcome == Outcome.WITHDRAWN.value,
         now=ticket.closed_at,
     )
-    returning.lapse(session, ticket_id=event.ticket_id, now=ticket.closed_at)
+    disputing.lapse(session, ticket_id=event.ticket_id, now=ticket.closed_at)
+    if event.outcome == Outcome.WITHDRAWN.value:
+        disputing.lapse_dispute(session, ticket_id=event.ticket_id, now=ticket.closed_at)
 
 
 def keep_corrected_labels(session: Session, event: TicketAmended) -> None:

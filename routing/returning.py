@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final, cast
+from typing import Final
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import write
 from hotline.core.errors import Conflict, Denied, Invalid, WrongState
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act
-from routing import actions, duty_queries, granting, labels
+from routing import actions, disputing, duty_queries, granting, labels
 from routing.duty_models import Return
 from routing.duty_rules import (
     MOST_BASIS,
     MOST_WORDS,
     NAMES_ANOTHER,
     RETURN_REASONS,
+    Cause,
     ReturnReason,
     ReturnState,
     problems_of_return,
@@ -32,20 +32,18 @@ from routing.duty_rules import (
 )
 from routing.events import ReturnAsked, ReturnRefused, TicketSentBack
 from routing.labels_models import LabelTask, Provenance
-from routing.models import Department, Dispatch, Ending
+from routing.models import Department, Dispatch, Ending, Standing
 from routing.profiles import ClockName
+from routing.queries import current_dispatch
 
 #: A profile that limits no returns leaves the hotline one day to rule on one.
 _WITHOUT_LIMIT: Final = timedelta(days=1)
 
 
-# Asked of every ticket that closes, though few have one; made once (docs/decisions/0028).
-_RETURNS: Final = cast("Table", Return.__table__)
-_LAPSE: Final = (
-    update(_RETURNS)
-    .where(_RETURNS.c.ticket_id == bindparam("of_ticket"), _RETURNS.c.state == ReturnState.OPEN)
-    .values(state=ReturnState.LAPSED, decided_at=bindparam("ended"))
-)
+_BOUND: Final = {
+    Standing.INTERIM: "职责争议正在裁定，裁定前由本单位先行办理，不能退单；请在争议中提交意见和依据。",
+    Standing.BINDING: "本单位由职责裁定或热线指定承办，不能再退单。",
+}
 
 
 def return_reasons() -> Mapping[str, str]:
@@ -74,6 +72,8 @@ def ask(
     row = actions.require_holder(session, ticket_id=ticket_id, by=by)
     if row.answered_at is not None:
         raise WrongState("工单已反馈，不能再退单。")
+    if row.standing is not Standing.ORDINARY:
+        raise WrongState(_BOUND[row.standing])
     if closed := window_closed(row.steps, now=now):
         raise WrongState(closed)
     problems = problems_of_return(
@@ -155,7 +155,8 @@ def uphold(
 ) -> Dispatch | None:
     """Uphold a return: the ticket goes to the named unit with that unit's own limits, or back into the queue.
 
-    The citizen's total limit runs on from the first dispatch. Returns the new dispatch, if there is one.
+    The citizen's total limit runs on from the first dispatch. After so many dispatches without an owner as the city
+    sets (three, domain.md 2.6, 3) a dispute opens instead, and the named unit is heard in it. Returns the new dispatch.
     """
     words = redact(words.strip())[:MOST_BASIS]
     ticket, row = _open(session, return_id)
@@ -163,6 +164,7 @@ def uphold(
     if department_id == row.department_id:
         raise Invalid({"department_id": "同意退单的，须另派其他承办单位；仍由该单位承办的，请驳回退单。"})
     held = session.get_one(Dispatch, row.dispatch_id)
+    disputed = disputing.without_owner(session, ticket) + 1 >= disputing.policy(session).dispatches
     tickets.move(
         session,
         ticket,
@@ -175,9 +177,11 @@ def uphold(
     held.is_current, held.ended_at, held.ending = False, now, Ending.SENT_BACK
     ticket.returned += 1
     row.state, row.decided_by, row.decided_at, row.decision = ReturnState.UPHELD, by.user_id, now, words
-    row.sent_to_id = department_id
+    row.sent_to_id = None if disputed else department_id
     session.flush()  # the old dispatch must cease to be current before the next one begins to be
     outbox.publish(session, TicketSentBack(ticket_id=ticket.id, dispatch_id=held.id), now=now)
+    if disputed:
+        return _disputed(session, ticket, department_id=department_id, by=by, now=now)
     if department_id is None:
         return None
     sent = actions.dispatch(
@@ -191,15 +195,6 @@ def uphold(
     )
     _learn(session, row, department_id=department_id, provenance=Provenance.RETURN_UPHELD, by=by, now=now)
     return sent
-
-
-def lapse(session: Session, *, ticket_id: int, now: datetime) -> None:
-    """End the open return of a ticket that is out of its unit's hands; without one there is nothing to end."""
-    if not write(session, _LAPSE, {"of_ticket": ticket_id, "ended": now}):
-        return
-    for known in session.identity_map.values():
-        if isinstance(known, Return) and known.ticket_id == ticket_id:
-            session.expire(known, ["state", "decided_at"])
 
 
 def _open(session: Session, return_id: int) -> tuple[Ticket, Return]:
@@ -246,6 +241,21 @@ def _require_first(session: Session, ticket: Ticket, row: Dispatch, *, reason: R
             raise Conflict(
                 f"“{RETURN_REASONS[reason]}”的退单申请已被驳回（{known.decision}），同一理由不能再次退单，请按时办理。"
             )
+
+
+def _disputed(
+    session: Session, ticket: Ticket, *, department_id: int | None, by: Actor, now: datetime
+) -> Dispatch | None:
+    disputing.opened(
+        session,
+        ticket,
+        cause=Cause.RETURNS,
+        words=f"先后派往 {disputing.without_owner(session, ticket)} 个单位，均提出不属于其职责。",
+        department_ids=[department_id] if department_id is not None else [],
+        by=by,
+        now=now,
+    )
+    return current_dispatch(session, ticket.id)
 
 
 def _learn(

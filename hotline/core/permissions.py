@@ -19,6 +19,7 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     SUPERVISOR = "supervisor"
     ADMINISTRATOR = "administrator"
+    ARBITER = "arbiter"
     DEVICE = "device"
     PUBLIC = "public"
     SYSTEM = "system"
@@ -41,6 +42,12 @@ class Permission(StrEnum):
     """Approve or refuse a department's wish for more time or for a pause; never one's own."""
     DEADLINE_APPROVE_FURTHER = "deadline:approve_further"
     """Approve a further extension of the same dispatch: the higher level of domain.md 2.8."""
+    DISPUTE_ARGUE = "dispute:argue"
+    """Put one's unit's position and documents into a dispute over whose duty a ticket is."""
+    DISPUTE_CONVENE = "dispute:convene"
+    """Open a dispute, hear further units and name the panel."""
+    DISPUTE_RULE = "dispute:rule"
+    """Sit on a panel and rule; two members of different seats are needed."""
     EXPORT_MAKE = "export:make"
     """Take lists out of the system, without personal data."""
     FIGURES_VIEW = "figures:view"
@@ -67,10 +74,14 @@ class Permission(StrEnum):
     """Answer a plain question on the spot and close it."""
     TICKET_CLOSE = "ticket:close"
     """Close after the callback; belongs to those who call back, not to those who handle."""
+    TICKET_DESIGNATE = "ticket:designate"
+    """Name the department that must handle a ticket, bindingly."""
     TICKET_DISPATCH = "ticket:dispatch"
     """Choose the department that must answer."""
     TICKET_NOTE = "ticket:note"
     """Add a line, a contact or a file to a ticket that one may see."""
+    TICKET_REASSIGN = "ticket:reassign"
+    """Carry out a ruling or a designation: move a ticket from one department to another."""
     TICKET_REFUSE = "ticket:refuse"
     """Refuse with a reason from the list, told to the citizen."""
     TICKET_REGISTER = "ticket:register"
@@ -117,6 +128,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.DISPATCHER: _HOTLINE
     | {
         _P.CATALOGUE_PROPOSE,
+        _P.DISPUTE_CONVENE,
         _P.RETURN_RULE,
         _P.TICKET_AMEND,
         _P.TICKET_ANSWER_DIRECTLY,
@@ -127,7 +139,8 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_URGE,
         _P.ANSWER_VET,
     },
-    Role.RESPONDER: _DESK | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK},
+    Role.RESPONDER: _DESK
+    | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK, _P.DISPUTE_ARGUE},
     Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
     Role.SUPERVISOR: _HOTLINE
     | {
@@ -139,7 +152,11 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.EXPORT_MAKE,
         _P.FIGURES_VIEW,
         _P.MODEL_MANAGE,
+        _P.DISPUTE_CONVENE,
+        _P.DISPUTE_RULE,
         _P.RETURN_RULE,
+        _P.TICKET_DESIGNATE,
+        _P.TICKET_REASSIGN,
         _P.REVIEW_JUDGE,
         _P.TICKET_AMEND,
         _P.TICKET_DISPATCH,
@@ -159,11 +176,14 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.SETTINGS_EDIT,
         _P.USER_EDIT,
     },
+    Role.ARBITER: frozenset({_P.DISPUTE_RULE, _P.TICKET_REASSIGN}),
     Role.DEVICE: frozenset({_P.REVIEW_RECEIVE}),
     Role.PUBLIC: frozenset({_P.TICKET_SUBMIT}),
     Role.SYSTEM: frozenset(
         {
+            _P.TICKET_DESIGNATE,
             _P.TICKET_DISPATCH,
+            _P.TICKET_REASSIGN,
             _P.TICKET_REGISTER,
             _P.TICKET_SUGGEST,
             _P.TICKET_NOTE,
@@ -183,6 +203,7 @@ STAFF_ROLES: Final = (
     Role.AUDITOR,
     Role.SUPERVISOR,
     Role.ADMINISTRATOR,
+    Role.ARBITER,
 )
 
 

@@ -84,6 +84,13 @@ class Act(StrEnum):
     SETTLE = "settle"
     CLEAR_ANSWER = "clear_answer"
     SEND_BACK_ANSWER = "send_back_answer"
+    OPEN_DISPUTE = "open_dispute"
+    ARGUE = "argue"
+    CONVENE = "convene"
+    RULE = "rule"
+    DESIGNATE = "designate"
+    #: A ruling or a designation moves the ticket to another department.
+    REASSIGN = "reassign"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +166,12 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.SETTLE,           _ANY,                                        None,          _P.TICKET_SUPERVISE),
     _move(Act.CLEAR_ANSWER,      {_S.ANSWERED},                               None,          _P.ANSWER_VET),
     _move(Act.SEND_BACK_ANSWER, {_S.ANSWERED},                               _S.SIGNED,     _P.ANSWER_VET),
+    _move(Act.OPEN_DISPUTE,     {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
+    _move(Act.ARGUE,            _ANY,                                        None,          _P.DISPUTE_ARGUE),
+    _move(Act.CONVENE,          _ANY,                                        None,          _P.DISPUTE_CONVENE),
+    _move(Act.RULE,             _ANY,                                        None,          _P.DISPUTE_RULE),
+    _move(Act.DESIGNATE,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_DESIGNATE),
+    _move(Act.REASSIGN,         {_S.DISPATCHED, _S.SIGNED},                  _S.DISPATCHED, _P.TICKET_REASSIGN),
 ))
 # fmt: on
 
@@ -170,6 +183,10 @@ HANDLING: Final = frozenset(
         Act.ASK_RETURN,
         Act.WITHDRAW_RETURN,
         Act.REFUSE_RETURN,
+        Act.ARGUE,
+        Act.RULE,
+        Act.DESIGNATE,
+        Act.REASSIGN,
         Act.SEND_BACK,
         Act.ANSWER,
         Act.CONTACT,

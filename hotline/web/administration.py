@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from hotline.wiring import SCHEDULE, queue_lengths
 from routing import actions as routing
 from routing import granting, profiles, territory, tree
 from routing import queries as routing_queries
+from routing.duty_rules import DUTY_SETTING, DutyPolicy
 from routing.models import DepartmentKind
 from routing.rules import AUTOMATIC_SETTING, AutomaticPolicy
 
@@ -597,6 +598,7 @@ def settings() -> ResponseReturnValue:
 def change_settings() -> ResponseReturnValue:
     """Change automatic dispatch and the deadline profile."""
     values: dict[str, Any] = {name: forms.text(name) for name in ("least", "excluded", "profile")}
+    values |= {name: forms.text(name) for name in ("dispatches", "workdays")}
     values |= {"on": forms.flag("on"), "promise": forms.text("promise", _PROMISE)}
     problems: dict[str, str] = {}
     least = _share(str(values["least"]))
@@ -607,6 +609,8 @@ def change_settings() -> ResponseReturnValue:
         problems["promise"] = "请填写 90 到 99.9 之间的百分数。"
     if values["profile"] not in profiles.available():
         problems["profile"] = "请选择一个时限档案。"
+    duty, wrong = _duty_policy(str(values["dispatches"]), str(values["workdays"]))
+    problems |= wrong
     excluded = str(values["excluded"]).replace("，", ",").replace("、", ",")
     try:
         if problems or least is None:
@@ -625,6 +629,7 @@ def change_settings() -> ResponseReturnValue:
             tickets.set_setting(
                 session, name=granting.PROFILE_SETTING, value={"name": values["profile"]}, by=actor(), now=now()
             )
+            tickets.set_setting(session, name=DUTY_SETTING, value=asdict(duty), by=actor(), now=now())
     except Invalid as error:
         return render_template("administration/settings.html", page=_settings_page(values, error.fields)), 422
     forms.told("success", "设置已保存，十秒内在所有进程生效。")
@@ -637,6 +642,7 @@ def _settings_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Edit
     with db().read() as session:
         policy = AutomaticPolicy.from_setting(ticket_queries.setting(session, AUTOMATIC_SETTING))
         chosen = ticket_queries.setting(session, granting.PROFILE_SETTING) or {"name": "default"}
+        duty = DutyPolicy.from_setting(ticket_queries.setting(session, DUTY_SETTING))
     return EditPage(
         key="settings",
         heading="系统设置",
@@ -646,12 +652,24 @@ def _settings_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Edit
             "promise": f"{policy.promise * 100:g}",
             "excluded": "，".join(policy.excluded),
             "profile": str(chosen["name"]),
+            "dispatches": str(duty.dispatches),
+            "workdays": str(duty.workdays),
             "model": tools().suggester.version or "没有可用的模型",
             **values,
         },
         errors=errors,
         choices={"profiles": [(name, profiles.load(name).title) for name in profiles.available()]},
     )
+
+
+def _duty_policy(dispatches: str, workdays: str) -> tuple[DutyPolicy, dict[str, str]]:
+    """Read the figures of disputes; an empty field is the default, so that a form without them changes nothing odd."""
+    usual = DutyPolicy()
+    raw = (dispatches.strip() or str(usual.dispatches), workdays.strip() or str(usual.workdays))
+    if not all(one.isdecimal() and len(one) < 4 for one in raw):  # noqa: PLR2004 - longer than any limit
+        return usual, {"dispatches": "请填写整数。"}
+    duty = DutyPolicy(dispatches=int(raw[0]), workdays=int(raw[1]))
+    return duty, duty.problems()
 
 
 def _share(raw: str) -> float | None:

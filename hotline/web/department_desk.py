@@ -36,7 +36,7 @@ from routing import queries as routing_queries
 from routing.answering import Doubt
 from routing.duty_queries import ReturnView
 from routing.duty_rules import ReturnState
-from routing.models import Ending, Solved
+from routing.models import Ending, Solved, Standing
 from routing.parts import PartView
 from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
 from routing.steps import CLOCK_LABELS
@@ -257,6 +257,8 @@ class WorkPage:
     files_action: str
     review: ReviewView | None
     return_open: bool
+    #: Held until a ruling, or by one: then it cannot be returned.
+    bound: Label | None
     #: The return that waits for the hotline, and those that were refused or taken back (domain.md 2.6).
     asked: ReturnLine | None
     asked_before: tuple[ReturnLine, ...]
@@ -688,7 +690,10 @@ def _work(
         ),
         files_action=url_for("tickets.attach", number=ticket.number),
         review=_review(review) if review else None,
-        return_open=waiting is None and (return_due is None or now() <= return_due),
+        bound=labels.label(shown.standing) if shown.standing is not Standing.ORDINARY else None,
+        return_open=waiting is None
+        and shown.standing is Standing.ORDINARY
+        and (return_due is None or now() <= return_due),
         asked=_asked(waiting) if waiting else None,
         asked_before=tuple(one for one in asked if waiting is None or one.id != waiting.id),
         returned=ticket.returned,

@@ -19,6 +19,7 @@ LANDING: Final[tuple[tuple[Permission, str], ...]] = (
     (Permission.CALLBACK_RECORD, "callback.queue"),
     (Permission.FIGURES_VIEW, "supervision.overview"),
     (Permission.TICKET_DISPATCH, "dispatch.queue"),
+    (Permission.DISPUTE_RULE, "disputes.queue"),
 )
 
 

@@ -183,6 +183,7 @@ class TicketPage:
     assist: Sequence[str]
     precedents: Sequence[dispatch_parts.Precedent]
     returns: Sequence[dispatch_parts.Return]
+    rulings: Sequence[dispatch_parts.RulingPrecedent]
     categories: Sequence[tuple[int, str]]
     regions: Sequence[tuple[int, str]]
     departments: Sequence[tuple[int, str]]
@@ -766,6 +767,7 @@ def _ticket(
         )
         texts = ticket_queries.texts_of(reading, [one.id for one in near])
         holders = routing_queries.went_to(reading, [one.id for one in near])
+        ruled = duty_queries.precedents_for(reading, ticket, near=[one.id for one in near])
         said: Mapping[str, Any] = suggestion.body if suggestion else {}
         asked = proposals.Asked(
             category_id=ticket.category_id,
@@ -839,6 +841,7 @@ def _ticket(
             assist=_assisting(said, departments),
             precedents=similar,
             returns=dispatch_parts.returns_of(returns),
+            rulings=dispatch_parts.rulings_of(ruled),
             categories=[(node.id, node.path) for node in categories if node.is_leaf or node.id == ticket.category_id],
             regions=[(node.id, node.path) for node in regions],
             departments=[(node.id, node.name) for node in departments],

@@ -12,7 +12,7 @@ from flask import url_for
 from hotline.tickets.queries import Earlier
 from hotline.web import hints, labels, present
 from hotline.web.gate import now
-from routing.duty_queries import ReturnView
+from routing.duty_queries import PrecedentView, ReturnView
 from routing.queries import DepartmentNode
 
 #: A precedent need not be the same matter, only one of its kind.
@@ -104,6 +104,41 @@ def returns_of(rows: Sequence[ReturnView]) -> list[Return]:
             state=labels.label(row.state).words,
             state_tone=labels.label(row.state).tone,
             ruling="；".join(part for part in (row.decision, row.decided_by) if part),
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulingPrecedent:
+    """A ruling that speaks for where a ticket belongs."""
+
+    department_id: int
+    department: str
+    helping: str
+    number: str
+    title: str
+    words: str
+    basis: str
+    why: str
+    at: str
+    href: str
+
+
+def rulings_of(rows: Sequence[PrecedentView]) -> list[RulingPrecedent]:
+    """Return the rulings that speak for a ticket, in words, each with its reason."""
+    return [
+        RulingPrecedent(
+            department_id=row.lead_id,
+            department=row.lead,
+            helping="、".join(row.helping),
+            number=row.number,
+            title=row.title,
+            words=row.words,
+            basis=row.basis,
+            why=row.why,
+            at=present.day(row.ruled_at.date()),
+            href=url_for("disputes.show", dispute_id=row.dispute_id),
         )
         for row in rows
     ]

@@ -19,10 +19,10 @@ from routing.adjustment_models import AdjustmentKind, AdjustmentState
 from routing.catalogue_models import CatalogueState, TrialState
 from routing.catalogue_rules import Flaw
 from routing.deadlines import Card
-from routing.duty_rules import RETURN_REASONS, ReturnState
+from routing.duty_rules import RETURN_REASONS, Cause, DisputeState, ReturnState, RulingState, Seat, Stance
 from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
-from routing.models import DepartmentKind, Ending, Solved
+from routing.models import DepartmentKind, Ending, Solved, Standing
 from routing.part_models import PartEnding, PartKind
 from routing.selective import LimitState
 from routing.supervision_models import NoticeEnding, NoticeForm
@@ -56,6 +56,7 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Role.AUDITOR, Label("回访员")),
     (Role.SUPERVISOR, Label("督办主管")),
     (Role.ADMINISTRATOR, Label("系统管理员")),
+    (Role.ARBITER, Label("职责裁定员")),
     (Role.DEVICE, Label("评价终端")),
     (Role.PUBLIC, Label("诉求人")),
     (Role.SYSTEM, Label("系统")),
@@ -82,6 +83,12 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.ASK_RETURN, Label("申请退单")),
     (Act.WITHDRAW_RETURN, Label("撤回退单申请")),
     (Act.REFUSE_RETURN, Label("驳回退单")),
+    (Act.OPEN_DISPUTE, Label("职责争议立案")),
+    (Act.ARGUE, Label("提交争议意见")),
+    (Act.CONVENE, Label("组成裁定小组")),
+    (Act.RULE, Label("职责裁定")),
+    (Act.DESIGNATE, Label("指定承办")),
+    (Act.REASSIGN, Label("按裁定或指定改派")),
     (Act.ANSWER, Label("反馈")),
     (Act.CONFIRM, Label("回访办结")),
     (Act.GIVE_UP_CALLING, Label("多次未接通，办结")),
@@ -170,6 +177,27 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Ending.REWORKED, Label("转入重办", "warning")),
     (Ending.CLOSED, Label("已办结", "success")),
     (Ending.WITHDRAWN, Label("已撤单")),
+    (Ending.REASSIGNED, Label("已改派", "warning")),
+    (Standing.ORDINARY, Label("一般派单")),
+    (Standing.INTERIM, Label("争议期间先行办理", "warning")),
+    (Standing.BINDING, Label("裁定或指定承办，不得退单", "info")),
+    (Cause.RETURNS, Label("多次退单无人承办")),
+    (Cause.HOTLINE, Label("热线提请")),
+    (Cause.DEPARTMENT, Label("承办单位提请")),
+    (DisputeState.OPEN, Label("待裁定", "warning")),
+    (DisputeState.RULED, Label("已裁定", "success")),
+    (DisputeState.DESIGNATED, Label("已指定承办", "info")),
+    (DisputeState.LAPSED, Label("已终止")),
+    (Seat.HOTLINE, Label("热线中心")),
+    (Seat.ESTABLISHMENT, Label("机构编制部门")),
+    (Seat.JUSTICE, Label("司法行政部门")),
+    (Seat.OTHER, Label("其他部门")),
+    (Stance.OURS, Label("属本单位职责", "success")),
+    (Stance.NOT_OURS, Label("不属本单位职责", "warning")),
+    (Stance.WE_HELP, Label("愿意协办", "info")),
+    (RulingState.PROPOSED, Label("待会签", "warning")),
+    (RulingState.IN_FORCE, Label("已生效", "success")),
+    (RulingState.DROPPED, Label("未通过")),
     *((reason, Label(words)) for reason, words in RETURN_REASONS.items()),
     (ReturnState.OPEN, Label("待审核", "warning")),
     (ReturnState.UPHELD, Label("已同意", "info")),

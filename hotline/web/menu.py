@@ -31,6 +31,9 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("时限审批", "deadline.queue", "clock-pause", _P.DEADLINE_APPROVE, "adjustments.waiting"),
             Entry("退单审核", "returns.queue", "arrow-back-up", _P.RETURN_RULE, "returns.open"),
             Entry("答复审核", "vetting.queue", "checks", _P.ANSWER_VET, "vettings.waiting"),
+            Entry("职责争议", "disputes.queue", "scale", _P.DISPUTE_CONVENE, "disputes.open"),
+            Entry("职责裁定", "disputes.queue", "scale", _P.DISPUTE_RULE),
+            Entry("参与的职责争议", "disputes.queue", "scale", _P.DISPUTE_ARGUE),
             Entry("本单位工单", "department.inbox", "inbox", _P.TICKET_ANSWER, "mine.in_hand"),
             Entry("协办任务", "part.inbox", "git-merge", _P.TICKET_ANSWER),
             Entry("红黄牌", "supervision_desk.cards", "flag", _P.TICKET_ANSWER),
@@ -93,6 +96,8 @@ def menu(actor: Actor) -> list[dict[str, object]]:
             for entry in entries
             if actor.can(entry.permission) and entry.endpoint in current_app.view_functions
         ]
+        # A page that several permissions open stands there once, under the first name that fits.
+        items = [item for at, item in enumerate(items) if item["href"] not in {one["href"] for one in items[:at]}]
         if items:
             groups.append({"label": label, "items": items})
     return groups

@@ -142,6 +142,12 @@ _TONES: Final = {
     "ask_return": ("warning", "arrow-back-up"),
     "withdraw_return": ("neutral", "x"),
     "refuse_return": ("danger", "ban"),
+    "open_dispute": ("warning", "scale"),
+    "argue": ("info", "messages"),
+    "convene": ("info", "users"),
+    "rule": ("success", "gavel"),
+    "designate": ("info", "flag"),
+    "reassign": ("info", "send"),
     "answer": ("success", "message"),
     "confirm": ("success", "circle-check"),
     "give_up_calling": ("neutral", "circle-x"),
@@ -214,6 +220,15 @@ def posted_fields(form: Mapping[str, str]) -> dict[str, str]:
     return {label: form[name] for name, label in FIELD_LABELS.items() if name in form}
 
 
+_DUTY_WORDS: Final[Mapping[str, str]] = {
+    "heard": "增加争议方：",
+    "panel": "裁定小组：",
+    "lead": "主办：",
+    "helping": "协办：",
+    "ruled_basis": "依据：",
+}
+
+
 def _duty(details: Mapping[str, Any]) -> list[str]:
     """Return what was ruled on whose duty the ticket is."""
     said = []
@@ -221,6 +236,12 @@ def _duty(details: Mapping[str, Any]) -> list[str]:
         said.append(f"“{details['refused_reason']}”的退单申请不予同意，原时限继续计算。")
     if "upheld_reason" in details:
         said.append(f"同意{details['returned_by']}以“{details['upheld_reason']}”退单。")
+    if "interim" in details:
+        by = short(datetime.fromisoformat(str(details["rule_by"])), now=datetime.fromisoformat(str(details["rule_by"])))
+        said.append(f"裁定前由{details['interim']}先行办理，{by} 前裁定。")
+    if "argued" in details:
+        said.append(f"{details['argued']}提交意见，材料 {details['files']} 件。")
+    said += [f"{words}{details[name]}。" for name, words in _DUTY_WORDS.items() if details.get(name)]
     return said
 
 

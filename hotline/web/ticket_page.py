@@ -337,6 +337,8 @@ def ways(
         found.append(
             Way(words=words, href=f"/department/{number}", tone="primary", key="alt+r", icon="clipboard-check")
         )
+    if ticket.state in {State.REGISTERED, State.DISPATCHED, State.SIGNED}:
+        found += _duty_ways(number, by=by, holds=holds)
     if waiting is not None and Act.CALL in offered and by.user_id not in handled:
         found.append(
             Way(words="回访", href=f"/callbacks/{waiting.id}", tone="primary", key="alt+h", icon="phone-outgoing")
@@ -366,6 +368,16 @@ def ways(
         )
         if act in offered
     ]
+    return found
+
+
+def _duty_ways(number: str, *, by: Actor, holds: bool) -> list[Way]:
+    """Return the ways that settle whose duty the ticket is."""
+    found = []
+    if by.can(Permission.DISPUTE_CONVENE) or (holds and by.can(Permission.DISPUTE_ARGUE)):
+        found.append(Way(words="提请职责裁定", href=url_for("disputes.ask_form", number=number), icon="scale"))
+    if by.can(Permission.TICKET_DESIGNATE):
+        found.append(Way(words="指定承办", href=url_for("disputes.designate_form", number=number), icon="flag"))
     return found
 
 

@@ -41,6 +41,13 @@ _TOLD: Final[Mapping[Act, tuple[str, str]]] = {
     Act.ASK_RETURN: ("{unit}提出不属于本单位职责，热线正在审核，审核期间仍由它办理", "warning"),
     Act.WITHDRAW_RETURN: ("{unit}撤回退单申请，继续办理", "info"),
     Act.REFUSE_RETURN: ("热线审核认为应由{unit}办理，没有同意退单，期限不变", "info"),
+    Act.OPEN_DISPUTE: (
+        "几个单位都认为不属于自己的职责，热线组织裁定；裁定前由{unit}先办，不影响对您的总期限",
+        "warning",
+    ),
+    Act.RULE: ("有关部门已裁定由谁负责办理", "info"),
+    Act.DESIGNATE: ("热线指定承办单位，该单位必须办理，不能再退回", "info"),
+    Act.REASSIGN: ("按裁定或指定，改由{unit}办理", "info"),
     Act.SEND_BACK: ("热线同意{unit}退单，重新确定承办单位", "warning"),
     Act.CONTACT: ("{unit}与您联系", "info"),
     Act.RECTIFY: ("{unit}登记了整改情况", "info"),
