@@ -69,6 +69,7 @@ def test_a_dispatcher_sees_what_waits_and_the_stream_ends(
         "adjustments.waiting": 0,
         "returns.open": 0,
         "vettings.waiting": 0,
+        "disputes.open": 0,
         "tickets.overdue": 0,
         "tickets.due_today": 0,
     }
