@@ -28,7 +28,7 @@ from hotline.tickets.queries import handlers_of, locked_here
 from hotline.tickets.states import HANDLING, Act, State
 from hotline.tickets.vocabulary import Channel, Kind
 from routing import actions as routing
-from routing.queries import department_by_code, departments_that_held
+from routing.queries import department_by_code, departments_that_held, vetting_waits
 
 BAD: Final = 2
 MUST_RECTIFY: Final = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
@@ -142,6 +142,8 @@ def rate(session: Session, *, ticket: Ticket, stars: int, words: str, now: datet
         raise Invalid({"words": "评价内容最多 1000 字。"})
     if ticket.answered_at is None and ticket.state is not State.CLOSED:
         raise Invalid({"stars": "承办单位答复后即可评价。"})
+    if ticket.state is State.ANSWERED and vetting_waits(session, ticket.id):
+        raise Invalid({"stars": "承办单位的答复正在审核，通过后即可评价。"})
     locked = tickets.lock(session, ticket.id)
     if queries.rating(session, ticket_id=ticket.id, round_=locked.rework_rounds) is not None:
         raise Conflict("您已经评价过本次办理，感谢您的参与。")

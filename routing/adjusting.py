@@ -387,8 +387,13 @@ def require_further(by: Actor) -> None:
 def allowance(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime) -> Allowance:
     """Return what the holder of a ticket may ask for now."""
     profile = granting.profile_of(session, row.profile)
+    asked = set(
+        session.scalars(select(Adjustment.kind).where(Adjustment.dispatch_id == row.id, Adjustment.state == _ASKED))
+    )
     no_suspension = ""
-    if row.suspended_until is not None and row.suspended_until > now:
+    if AdjustmentKind.SUSPENSION in asked:
+        no_suspension = "挂起申请正在等待热线中心审批。"
+    elif row.suspended_until is not None and row.suspended_until > now:
         no_suspension = f"时限挂起中，{local(row.suspended_until):%m-%d %H:%M} 恢复计时。"
     elif now > row.due_at:
         no_suspension = "办理时限已经届满，不能再申请挂起。"
@@ -399,6 +404,8 @@ def allowance(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime)
         higher = _may_extend(session, ticket, row, workdays=1, asked_at=now, now=now)
     except ClockRefused as refused:
         no_extension = refused.message
+    if AdjustmentKind.EXTENSION in asked:
+        no_extension = "延期申请正在等待热线中心审批。"
     return Allowance(
         causes=tuple(sorted(profile.suspension.kinds.items())),
         extension_workdays=profile.extension.max_workdays,

@@ -17,7 +17,7 @@ from hotline.core.personal_data import redact
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act
-from routing import actions, disputing, duty_queries, granting, labels
+from routing import actions, adjusting, disputing, duty_queries, granting, labels
 from routing.duty_models import Return
 from routing.duty_rules import (
     MOST_BASIS,
@@ -145,6 +145,8 @@ def refuse(session: Session, *, return_id: int, words: str, by: Actor, now: date
     )
     row.state, row.decided_by, row.decided_at, row.decision = ReturnState.REFUSED, by.user_id, now, words
     session.flush()  # the database's own refusals come here
+    held = session.get_one(Dispatch, row.dispatch_id)
+    adjusting.note_return_refused(session, held, reason=RETURN_REASONS[row.reason], by=by, now=now)
     _learn(session, row, department_id=row.department_id, provenance=Provenance.RETURN_REFUSED, by=by, now=now)
     outbox.publish(session, ReturnRefused(ticket_id=ticket.id, return_id=row.id), now=now)
     return row

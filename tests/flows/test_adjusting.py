@@ -226,6 +226,14 @@ def test_the_citizens_total_runs_on_when_another_department_begins_anew(matter: 
     assert any("鉴定" in step for step in total["steps"])
 
 
+def test_a_refused_return_is_a_step_and_wins_no_time(matter: Matter) -> None:
+    adjusting.note_return_refused(
+        matter.session, matter.row, reason="不属本单位职责", by=matter.dispatcher, now=at("12 16:00")
+    )
+    assert matter.due == "10-22 18:00"
+    assert any("退单被驳回（不属本单位职责），仍按原时限计算" in step for step in matter.row.steps["handle"]["steps"])
+
+
 def test_the_steps_say_who_let_the_clock_stand_and_how_long(matter: Matter) -> None:
     matter.stands("12 09:30", "10-14")
     (told,) = [step for step in matter.row.steps["handle"]["steps"] if "暂停" in step]

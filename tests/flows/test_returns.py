@@ -78,13 +78,16 @@ def test_a_refused_return_leaves_everything_as_if_nothing_had_happened(
 ) -> None:
     ticket = dispatched_ticket(session, cast.parks, now=now)
     before = held(session, ticket)
-    kept = (ticket.due_at, before.id, before.due_at, before.sign_due_at, dict(before.steps), ticket.state)
+    dues = {name: told["due"] for name, told in before.steps.items()}
+    kept = (ticket.due_at, before.id, before.due_at, before.sign_due_at, dues, ticket.state)
     asked = ask_return(session, ticket, by=cast.gardener, suggested=cast.roads, now=now)
     returning.refuse(
         session, return_id=asked.id, words="清单载明由贵处管养。", by=cast.reviewer, now=now + timedelta(days=1)
     )
     after = held(session, ticket)
-    assert (ticket.due_at, after.id, after.due_at, after.sign_due_at, dict(after.steps), ticket.state) == kept
+    dues = {name: told["due"] for name, told in after.steps.items()}
+    assert (ticket.due_at, after.id, after.due_at, after.sign_due_at, dues, ticket.state) == kept
+    assert any("退单被驳回" in step for step in after.steps["handle"]["steps"])
     assert ticket.returned == 0
     routing.answer(
         session, ticket_id=ticket.id, version=None, feedback=feedback(), by=cast.gardener, now=now + timedelta(days=2)

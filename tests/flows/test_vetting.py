@@ -180,6 +180,16 @@ def test_a_supervisor_does_not_start_rework_over_the_readers_head(matter: Matter
         )
 
 
+def test_a_citizen_does_not_rate_what_he_has_not_been_told(matter: Matter) -> None:
+    from callbacks import actions as callbacks
+
+    matter.answers()
+    with pytest.raises(Invalid):
+        callbacks.rate(matter.session, ticket=matter.ticket, stars=5, words="", now=matter.now + timedelta(hours=3))
+    matter.decides(passes=True)
+    callbacks.rate(matter.session, ticket=matter.ticket, stars=5, words="", now=matter.now + timedelta(hours=5))
+
+
 def test_without_a_policy_nobody_reads_and_the_callback_is_planned_at_once(session: Session, now: datetime) -> None:
     department = make_department(session)
     ticket = dispatched_ticket(session, department, request_type="投诉", now=now)

@@ -147,7 +147,11 @@ def test_another_department_neither_asks_nor_takes_back_nor_resumes(desks: Desks
 
 
 def test_a_department_takes_its_wish_back(desks: Desks) -> None:
+    assert 'name="workdays"' in desks.at("unit").get(f"/department/{desks.number}/time").text
     asks_for_time(desks)
+    shown = desks.at("unit").get(f"/department/{desks.number}/time").text
+    assert "延期申请正在等待热线中心审批" in shown
+    assert 'name="workdays"' not in shown
     wish = desks.wishes()[0]
     assert desks.at("unit").post(f"/department/{desks.number}/adjustments/{wish.id}/take-back").status_code == 303
     assert desks.wishes()[0].state is AdjustmentState.LAPSED
