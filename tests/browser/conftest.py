@@ -292,6 +292,7 @@ NAMES = {
     Role.RESPONDER: "孙立",
     Role.AUDITOR: "何静",
     Role.SUPERVISOR: "郑凯",
+    Role.ARBITER: "钱公正",
     Role.ADMINISTRATOR: "系统管理员",
 }
 
