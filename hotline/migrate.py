@@ -26,6 +26,7 @@ import routing.learning_models
 import routing.limits_models
 import routing.models
 import routing.part_models
+import routing.relations_models
 import routing.supervision_models
 import routing.vetting_models
 import routing.words_models
@@ -51,6 +52,7 @@ MODELS: Final = (
     routing.words_models,
     routing.duty_models,
     routing.supervision_models,
+    routing.relations_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

@@ -27,6 +27,7 @@ import routing.catalogue_trials
 import routing.disputing
 import routing.limits
 import routing.reactions
+import routing.relations
 import routing.suggesting
 import routing.sweeping
 import routing.telling
@@ -41,7 +42,7 @@ from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
-from routing.events import CatalogueTrialAsked, ClockAdjusted, TicketAnswered
+from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, TicketAnswered
 from routing.serving import Serving, models_folder
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
@@ -166,6 +167,10 @@ def _fold_counters(tools: Installation, now: datetime) -> None:  # noqa: ARG001 
         hotline.tickets.actions.fold_counters(session)
 
 
+def _answer_members(session: Session, event: MainAnswered, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
+    routing.relations.answer_members(session, main_id=event.ticket_id, dispatch_id=event.dispatch_id, now=now)
+
+
 def _supervise(tools: Installation, now: datetime) -> None:
     routing.sweeping.sweep(tools.db.begin, now=now)
 
@@ -213,7 +218,7 @@ _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_
 
 # What reacts inside the announcing transaction: cheap, on our own tables only, so that the sentence is always true.
 AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
-    TicketAnswered: (callbacks.reactions.plan_callback,),
+    TicketAnswered: (callbacks.reactions.plan_callback, routing.reactions.pass_answer_on),
     TicketClosed: (routing.reactions.end_dispatch,),
     # The clock first: what follows asks the database, and the corrections with their deadline are one new version.
     TicketAmended: (routing.reactions.follow_amendment, routing.reactions.keep_corrected_labels),
@@ -223,6 +228,7 @@ AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
 REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
     TicketRegistered: (Reaction(name="suggest_department", queue=QueueName.CLASSIFIER, run=_suggest),),
     ClockAdjusted: (Reaction(name="tell_citizen_of_clock", queue=QueueName.TELEPHONY, run=_tell_of_clock),),
+    MainAnswered: (Reaction(name="answer_members", queue=QueueName.DEFAULT, run=_answer_members),),
     CatalogueTrialAsked: (Reaction(name="try_catalogue", queue=QueueName.REPORTS, run=_try_catalogue),),
 }
 

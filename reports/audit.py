@@ -197,6 +197,7 @@ _RULES: Final = (
             UNION ALL SELECT 'vettings.waiting', count(*) FROM vettings WHERE state = 'waiting'
             UNION ALL SELECT 'adjustments.waiting', count(*) FROM adjustments WHERE state = 'asked'
             UNION ALL SELECT 'returns.open', count(*) FROM returns WHERE state = 'open'
+            UNION ALL SELECT 'tickets.merged', count(*) FROM merges WHERE answered_at IS NULL
             UNION ALL SELECT coalesce('department.' || to_department_id || '.alarms', 'alarms.centre'), count(*)
                 FROM alarms WHERE heeded_at IS NULL GROUP BY to_department_id
             UNION ALL SELECT 'disputes.open', count(*) FROM disputes WHERE state = 'open'
@@ -298,6 +299,14 @@ _RULES: Final = (
         sql="""
         SELECT t.number FROM returns r JOIN tickets t ON t.id = r.ticket_id
         WHERE r.decided_by IS NOT NULL AND r.state IN ('upheld', 'refused') AND r.decided_by = r.asked_by ORDER BY r.id
+        """,
+    ),
+    _Rule(
+        name="members_wait_for_their_main",
+        words="并入主单且未答复的工单应在待派状态，其主单应未反馈",
+        sql="""
+        SELECT t.number FROM merges m JOIN tickets t ON t.id = m.ticket_id JOIN tickets p ON p.id = m.main_id
+        WHERE m.answered_at IS NULL AND (t.state <> 'registered' OR p.state = 'closed') ORDER BY t.id
         """,
     ),
     _Rule(

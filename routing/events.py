@@ -73,6 +73,14 @@ class DisputeEnded(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MainAnswered(Event):
+    """A ticket was answered with which others are to be answered, too."""
+
+    ticket_id: int
+    dispatch_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TicketSentBack(Event):
     """The hotline has upheld a return; the ticket is in nobody's hands until it is sent on."""
 

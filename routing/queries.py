@@ -584,7 +584,12 @@ def _parse_cursor(cursor: str, *, by_due: bool) -> tuple[bool, tuple[datetime | 
 
 #: The dispatcher's order: the most urgent first. A literal, so that a partial index of the same words can serve it.
 _RANK: Final = literal_column("CASE tickets.urgency WHEN '特急' THEN 0 WHEN '紧急' THEN 1 ELSE 2 END", Integer)
-_WAITING: Final = literal_column("tickets.state = 'registered'", Boolean)
+# What is answered with another ticket (routing.relations) waits for that one and not for a dispatcher.
+_WAITING: Final = literal_column(
+    "tickets.state = 'registered' AND NOT EXISTS ("
+    "SELECT FROM merges WHERE merges.ticket_id = tickets.id AND merges.answered_at IS NULL)",
+    Boolean,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1027,3 +1032,11 @@ def department(session: Session, department_id: int) -> Department:
 def entered_for(session: Session, user_id: int) -> frozenset[int]:
     """Return exactly the departments that a user is entered for, without what lies below them."""
     return frozenset(session.scalars(select(Membership.department_id).where(Membership.user_id == user_id)))
+
+
+def tickets_numbered(session: Session, actor: Actor, numbers: Iterable[str]) -> dict[str, int]:
+    """Return the ids of those of these numbers that the person may see."""
+    rows = session.execute(
+        select(Ticket.number, Ticket.id).where(Ticket.number.in_(list(numbers)), visible_to(actor)).limit(500)
+    )
+    return {number: ticket_id for number, ticket_id in rows}  # noqa: C416 - dict() does not see that a row is a pair

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions, adjusting, disputing, labels
+from routing import actions, adjusting, disputing, labels, relations
+from routing.events import TicketAnswered
 
 
 def end_dispatch(session: Session, event: TicketClosed) -> None:
@@ -25,6 +26,12 @@ def end_dispatch(session: Session, event: TicketClosed) -> None:
     disputing.lapse(session, ticket_id=event.ticket_id, now=ticket.closed_at)
     if event.outcome == Outcome.WITHDRAWN.value:
         disputing.lapse_dispute(session, ticket_id=event.ticket_id, now=ticket.closed_at)
+    relations.closed(session, ticket, outcome=Outcome(event.outcome), now=ticket.closed_at)
+
+
+def pass_answer_on(session: Session, event: TicketAnswered) -> None:
+    """Let those who are answered with this ticket get its answer (domain.md 1.7 c)."""
+    relations.pass_on(session, ticket_id=event.ticket_id, dispatch_id=event.dispatch_id)
 
 
 def keep_corrected_labels(session: Session, event: TicketAmended) -> None:

@@ -18,6 +18,7 @@ from hotline.tickets.vocabulary import Kind, Urgency
 from routing import actions, catalogue, limits, territory
 from routing.models import Department, Suggestion
 from routing.queries import department_by_code
+from routing.relations_models import Merge
 from routing.rules import Decision, decide
 from routing.territory import owner_of
 
@@ -99,7 +100,8 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         ),
         by=SYSTEM,
     )
-    if decision.automatic and department is not None and lead is not None:
+    merged = session.get(Merge, ticket.id) is not None  # it waits for the ticket that it is answered with
+    if decision.automatic and department is not None and lead is not None and not merged:
         if ticket.category_id is None and category is not None:
             ticket.category_id = category.id
         actions.dispatch(

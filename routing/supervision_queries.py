@@ -20,6 +20,7 @@ from hotline.tickets.vocabulary import Urgency
 from routing.deadlines import Card
 from routing.models import Department, Dispatch, Ending
 from routing.queries import MOST_ROWS, _parse_pair, _turned
+from routing.relations_models import Merge
 from routing.supervision_models import Alarm, Leader, NoticeEnding, NoticeForm, ShownCard, SupervisionNotice
 from routing.triggers import SHARE_OF_URGENT, SHARE_OF_VERY_URGENT, Facts, NoticeKind, Trigger
 
@@ -367,7 +368,7 @@ def facts_of(session: Session, ticket: Ticket) -> Facts:
     in_hand = row is not None and row.answered_at is None and row.ended_at is None
     return Facts(
         in_hand=in_hand,
-        waits_for_dispatch=ticket.state is State.REGISTERED,
+        waits_for_dispatch=ticket.state is State.REGISTERED and session.get(Merge, ticket.id) is None,
         waiting_since=max(ticket.registered_at, last or ticket.registered_at),
         share=_SHARES.get(ticket.urgency, 1),
         signed=row is not None and row.signed_at is not None,

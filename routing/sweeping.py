@@ -161,7 +161,9 @@ _SOURCES: Final[Mapping[Trigger, str]] = {
         FROM tickets t CROSS JOIN LATERAL (
             SELECT greatest(t.registered_at, max(d.ended_at)) AS since FROM dispatches d WHERE d.ticket_id = t.id
         ) w
-        WHERE t.state = 'registered' AND w.since < :now - make_interval(hours => :limit) / CASE t.urgency
+        WHERE t.state = 'registered' AND NOT EXISTS (
+            SELECT FROM merges m WHERE m.ticket_id = t.id AND m.answered_at IS NULL
+        ) AND w.since < :now - make_interval(hours => :limit) / CASE t.urgency
             WHEN '特急' THEN {SHARE_OF_VERY_URGENT} WHEN '紧急' THEN {SHARE_OF_URGENT} ELSE 1 END
     """,
     Trigger.NOTICE_NOT_RECEIVED: """

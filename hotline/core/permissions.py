@@ -78,6 +78,8 @@ class Permission(StrEnum):
     """Name the department that must handle a ticket, bindingly."""
     TICKET_DISPATCH = "ticket:dispatch"
     """Choose the department that must answer."""
+    TICKET_MERGE = "ticket:merge"
+    """Let tickets of one matter be answered together, and gather the callers of an incident."""
     TICKET_NOTE = "ticket:note"
     """Add a line, a contact or a file to a ticket that one may see."""
     TICKET_REASSIGN = "ticket:reassign"
@@ -123,6 +125,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_DISPATCH,
         _P.TICKET_REFUSE,
         _P.TICKET_TRANSFER,
+        _P.TICKET_MERGE,
         _P.TICKET_URGE,
     },
     Role.DISPATCHER: _HOTLINE
@@ -136,6 +139,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_REFUSE,
         _P.TICKET_TRANSFER,
         _P.DEADLINE_APPROVE,
+        _P.TICKET_MERGE,
         _P.TICKET_URGE,
         _P.ANSWER_VET,
     },
@@ -161,6 +165,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_AMEND,
         _P.TICKET_DISPATCH,
         _P.TICKET_REWORK,
+        _P.TICKET_MERGE,
         _P.TICKET_SUPERVISE,
         _P.TICKET_URGE,
     },
@@ -188,6 +193,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.TICKET_SUGGEST,
             _P.TICKET_NOTE,
             _P.TICKET_CLOSE,
+            _P.TICKET_MERGE,
             _P.TICKET_SUPERVISE,
             _P.TICKET_URGE,
             _P.TICKET_VIEW_ALL,

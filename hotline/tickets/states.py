@@ -91,6 +91,9 @@ class Act(StrEnum):
     DESIGNATE = "designate"
     #: A ruling or a designation moves the ticket to another department.
     REASSIGN = "reassign"
+    RECALL = "recall"
+    MERGE = "merge"
+    UNMERGE = "unmerge"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,9 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.RULE,             _ANY,                                        None,          _P.DISPUTE_RULE),
     _move(Act.DESIGNATE,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_DESIGNATE),
     _move(Act.REASSIGN,         {_S.DISPATCHED, _S.SIGNED},                  _S.DISPATCHED, _P.TICKET_REASSIGN),
+    _move(Act.RECALL,           {_S.DISPATCHED, _S.SIGNED},                  _S.REGISTERED, _P.TICKET_MERGE),
+    _move(Act.MERGE,            {_S.REGISTERED},                             None,          _P.TICKET_MERGE),
+    _move(Act.UNMERGE,          {_S.REGISTERED},                             None,          _P.TICKET_MERGE),
 ))
 # fmt: on
 

@@ -225,7 +225,8 @@ def queue() -> ResponseReturnValue:
         departments = routing_queries.departments(reading)
         named = ticket_queries.categories_named(reading, _codes(found.rows))
         proposed = _proposed(reading, found.rows, named)
-        total = ticket_queries.counters(reading, ["tickets.state.registered"])["tickets.state.registered"]
+        counted = ticket_queries.counters(reading, ["tickets.state.registered", "tickets.merged"])
+        total = counted["tickets.state.registered"] - counted["tickets.merged"]
     narrowed = urgency.value if urgency else None
 
     def turned(cursor: str) -> str | None:

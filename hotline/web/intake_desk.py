@@ -29,7 +29,7 @@ from hotline.web import forms, hints, labels, present
 from hotline.web.gate import actor, db, now, page, tools
 from routing import actions as routing
 from routing import queries as routing_queries
-from routing import suggesting, territory
+from routing import relations, relations_queries, suggesting, territory
 from routing.queries import DepartmentNode
 
 bp = Blueprint("intake", __name__)
@@ -73,6 +73,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "transfer_to": "转往",
     "transfer_other": "单位名称",
     "transfer_number": "对方编号",
+    "incident_id": "事件",
     "transfer_words": "转接说明",
 }
 _CHANNELS: Final = tuple(channel for channel in Channel if channel not in {Channel.REVIEW, Channel.IMPORT})
@@ -115,6 +116,8 @@ class Typed:
     transfer_other: str = ""
     transfer_number: str = ""
     transfer_words: str = ""
+    #: The open incident that the caller belongs to.
+    incident_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +136,7 @@ class IntakePage:
     finishes: Sequence[tuple[str, str, str]]
     refusals: Sequence[Refusal]
     transfers: Sequence[tuple[str, str]]
+    incidents: Sequence[tuple[int, str]]
     most_content: int = rules.MOST_CONTENT
 
 
@@ -193,6 +197,7 @@ class SuggestPart:
     reasons: Sequence[str] = ()
     model_missing: bool = False
     alike: Sequence[tuple[EarlierRow, str]] = ()
+    incidents: Sequence[relations.KnownIncident] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,6 +396,9 @@ def suggest() -> ResponseReturnValue:
         near = ticket_queries.similar(reading, f"{title}\n{content}", since=since, limit=8)
         texts = ticket_queries.texts_of(reading, [ticket.id for ticket in near])
         holders = routing_queries.went_to(reading, [ticket.id for ticket in near])
+        incidents = relations.alike(
+            "\n".join((title, content, _plain(forms.text("place")))), relations_queries.known_incidents(reading)
+        )
     chosen = forms.text("region_id").strip()
     region = next((one for one in regions if str(one.id) == chosen), None)
     named = next((one for one in regions if located.sure and one.id == located.sure.region_id), None)
@@ -415,6 +423,7 @@ def suggest() -> ResponseReturnValue:
         ],
         reasons=told["reasons"],
         model_missing=tools().suggester.model is None,
+        incidents=incidents,
         alike=[
             (_earlier(one.ticket, holders), one.chance) for one in hints.alike((title, content), near, texts, now=now())
         ],
@@ -577,6 +586,7 @@ def _read(typed: Typed) -> tuple[Concern, NewTicket]:
     """Return the concern and its checked form, or raise every problem of the whole form at once."""
     problems: dict[str, Any] = dict(_problems_of_finish(typed))
     category_id, region_id = (_number(typed, name, problems) for name in ("category_id", "region_id"))
+    _number(typed, "incident_id", problems)
     concern = Concern(
         content=typed.content,
         title=typed.title,
@@ -648,6 +658,12 @@ def _problems_of_finish(typed: Typed) -> dict[str, str]:
 
 def _finish(writing: Any, registered: intake.Registered, typed: Typed) -> None:  # noqa: ANN401 - the house's session; pages know no SQL
     """Do what the operator chose with the ticket that was just registered."""
+    if typed.incident_id and typed.finish in {"register", "dispatch"}:
+        # One cause, many callers: the main ticket is worked on already (domain.md 1.7 c).
+        relations.attach(
+            writing, incident_id=int(typed.incident_id), ticket_id=registered.ticket_id, by=actor(), now=now()
+        )
+        return
     if typed.finish == "register":
         return
     common: dict[str, Any] = {"ticket_id": registered.ticket_id, "by": actor(), "now": now()}
@@ -709,6 +725,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
         departments = routing_queries.departments(reading)
+        incidents = relations_queries.known_incidents(reading)
     return render_template(
         "intake/new.html",
         page=IntakePage(
@@ -726,5 +743,6 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
             finishes=[(value, words, key) for value, words, key, permission in FINISHES if actor().can(permission)],
             refusals=list(REFUSALS.values()),
             transfers=TRANSFERS,
+            incidents=[(one.id, one.title) for one in incidents],
         ),
     )

@@ -24,6 +24,7 @@ from routing.labels_models import LabelTask, Provenance
 from routing.learning_models import LearningAct, ModelState, Side, TrainingState
 from routing.models import DepartmentKind, Ending, Solved, Standing
 from routing.part_models import PartEnding, PartKind
+from routing.relations_models import Place
 from routing.selective import LimitState
 from routing.supervision_models import NoticeEnding, NoticeForm
 from routing.triggers import BY_TRIGGER, NoticeKind, Told, Trigger
@@ -144,6 +145,11 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.SUPERVISE, Label("督办")),
     (Act.ACCOUNT, Label("回应督办")),
     (Act.SETTLE, Label("督办审核")),
+    (Act.RECALL, Label("收回")),
+    (Act.MERGE, Label("并单")),
+    (Act.UNMERGE, Label("解除并单")),
+    (Place.MAIN, Label("主单", "info")),
+    (Place.MEMBER, Label("并入")),
     (Kind.CONCERN, Label("诉求")),
     (Kind.BAD_REVIEW, Label("差评", "danger")),
     (Channel.PHONE, Label("电话")),

@@ -62,6 +62,9 @@ def shown_to(who: Actor, figures: Figures) -> dict[str, int]:
     if who.can(Permission.FIGURES_VIEW):
         names += _HOUSE
     shown = {name: figures.counters.get(name, 0) for name in names}
+    if "tickets.state.registered" in shown:
+        # What is answered with another ticket does not wait for a dispatcher.
+        shown["tickets.state.registered"] -= figures.counters.get("tickets.merged", 0)
     if who.can(Permission.TICKET_VIEW_ALL):
         shown["tickets.overdue"] = sum(due.overdue for due in figures.due.values())
         shown["tickets.due_today"] = sum(due.today for due in figures.due.values())

@@ -183,6 +183,9 @@ _TONES: Final = {
     "settle": ("success", "clipboard-check"),
     "clear_answer": ("success", "checks"),
     "send_back_answer": ("danger", "arrow-back-up"),
+    "recall": ("warning", "arrow-back-up"),
+    "merge": ("info", "git-merge"),
+    "unmerge": ("neutral", "git-merge"),
 }
 
 
@@ -245,7 +248,7 @@ def _duty(details: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _details(entry: TimelineEntry) -> str:
+def _details(entry: TimelineEntry) -> str:  # noqa: C901 - one line per detail that a line can have
     details: Mapping[str, Any] = entry.details
     parts = [entry.note] if entry.note else []
     if details.get("department"):
@@ -262,6 +265,8 @@ def _details(entry: TimelineEntry) -> str:
     parts[:0] = _duty(details)
     if details.get("suggested"):
         parts.append(f"建议承办：{details['suggested']}。")
+    if details.get("main"):
+        parts.insert(0, f"主单 {details['main']}。")
     if details.get("automatic"):
         parts.append("（自动派单）")
     if details.get("late"):

@@ -20,7 +20,7 @@ from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import HANDLING, MOVES, Act, State, acts_from
 from hotline.tickets.vocabulary import Kind, Urgency
-from hotline.web import hints, labels, present, supervision_desk, ticket_search
+from hotline.web import hints, labels, present, relations_desk, supervision_desk, ticket_search
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
@@ -245,6 +245,7 @@ class TicketShowPage:
     ways: Sequence[Way]
     can_note: bool
     supervision: supervision_desk.History
+    kin: relations_desk.Kin
     printed_at: str = ""
     note: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -308,6 +309,7 @@ def page_of(
         ways=ways(ticket, dispatches, callbacks, entries, by=by),
         can_note=by.can(Permission.TICKET_NOTE),
         supervision=supervision_desk.history(by, ticket.id),
+        kin=relations_desk.kin(by, ticket.id),
         printed_at=present.moment(now),
         note=note,
         errors=errors or {},
@@ -360,6 +362,8 @@ def ways(
         )
         if act in offered and (act is not Act.REWORK or (dispatches and waiting is None))
     ]
+    if by.can(Permission.TICKET_MERGE) and ticket.kind is Kind.CONCERN and ticket.state is not State.CLOSED:
+        found.append(Way(words="并单", href=url_for("relations.merge_form", number=number), icon="git-merge"))
     found += [
         Way(words=words, href=url_for(f"supervision_desk.{endpoint}", number=number), key=key, icon=icon)
         for act, words, endpoint, key, icon in (

@@ -21,6 +21,7 @@ from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
 from hotline.web import labels, present
 from routing.queries import DispatchView, dispatches_of
+from routing.relations_queries import main_of
 
 #: The stars in words, the best first.
 STARS: Final = ((5, "非常满意"), (4, "满意"), (3, "基本满意"), (2, "不满意"), (1, "非常不满意"))
@@ -193,7 +194,8 @@ def tell(session: Any, ticket: Ticket, *, now: datetime) -> Told:  # noqa: ANN40
         closing_title=_CLOSED_WITHOUT.get(ticket.outcome, "") if ticket.outcome else "",
         closing_words="\n".join(part for part in (_transferred(ticket), ticket.closing_words) if part),
         closing_channel=refusal.channel if refusal and refusal.channel not in ticket.closing_words else "",
-        next=tuple(_next(ticket, current, returned=returned, planned=waiting.planned_at if waiting else None, now=now)),
+        next=_together(session, ticket)
+        or tuple(_next(ticket, current, returned=returned, planned=waiting.planned_at if waiting else None, now=now)),
         events=tuple(_event(entry, dispatches, now=now) for entry in reversed(entries) if _is_told(entry)),
         looks=tuple(_look(entry, dispatches, now=now) for entry in reversed(entries) if entry.act is Act.REVEAL),
         rated=tuple(
@@ -226,6 +228,20 @@ def plain_moment(at: datetime, *, now: datetime) -> str:
     """Return `10 月 12 日（星期一）18:00` as people say it; the last minute of a day is 24:00."""
     here = local(at)
     return f"{plain_day(here.date(), now=now)}{here:%H:%M}"
+
+
+def _together(session: Any, ticket: Ticket) -> tuple[str, ...]:  # noqa: ANN401 - as above
+    """Tell a citizen whose ticket is answered with another one what that means; nothing for the others."""
+    if ticket.state is not State.REGISTERED:
+        return ()
+    main = main_of(session, ticket.id)
+    if main is None:
+        return ()
+    unit = f"{main.department}正在统一办理。" if main.department else "热线正在确定由哪个单位统一办理。"
+    return (
+        f"多人反映了同一件事，已合并办理，{unit}",
+        "您的编号不变，会收到同样的答复，之后由热线回访员单独回访您。",
+    )
 
 
 _HELD: Final = frozenset({State.DISPATCHED, State.SIGNED, State.ANSWERED})

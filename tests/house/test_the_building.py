@@ -27,6 +27,7 @@ import routing.labels_models
 import routing.learning_models
 import routing.models
 import routing.part_models
+import routing.relations_models
 import routing.selective
 import routing.supervision_models
 import routing.triggers
@@ -267,6 +268,7 @@ def enums() -> list[type[StrEnum]]:
         routing.words_models.EditionState,
         routing.duty_rules.ReturnReason,
         routing.duty_rules.ReturnState,
+        routing.relations_models.Place,
         routing.supervision_models.NoticeEnding,
         routing.supervision_models.NoticeForm,
         routing.triggers.NoticeKind,
