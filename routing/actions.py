@@ -209,12 +209,14 @@ def answer(
     ticket_id: int,
     version: int | None,
     feedback: Feedback,
+    already_read: bool = False,
     by: Actor,
     now: datetime,
 ) -> Answer:
     """Feed back: an internal note and, apart from it, the words for the citizen (反馈, domain.md 2.9).
 
-    A ticket that was not signed for is signed for in the same breath. Raises `Invalid` by field.
+    A ticket that was not signed for is signed for in the same breath. Words that were read and passed before, with the
+    ticket that this one is answered with, are not read again. Raises `Invalid` by field.
     """
     checked = _checked(feedback, now=now)
     ticket = tickets.lock(session, ticket_id, version=version)
@@ -270,7 +272,7 @@ def answer(
             by=by,
             now=now,
         )
-    if not vetting.open_if_wanted(session, ticket, row, written, by=by, now=now):
+    if already_read or not vetting.open_if_wanted(session, ticket, row, written, by=by, now=now):
         outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
     return written
 

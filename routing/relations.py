@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import Select
 
 from hotline.core import outbox
 from hotline.core.db import keyring_of
@@ -28,7 +29,7 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.queries import locked_here
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.vocabulary import Kind
-from routing import actions, returning
+from routing import actions, disputing
 from routing.events import MainAnswered
 from routing.models import Answer, Dispatch, Ending
 from routing.relations_models import Announcement, Incident, Merge, MergePlace, Place
@@ -80,7 +81,8 @@ def merge(
         ticket = found[each]
         if ticket.state is not State.REGISTERED:
             tickets.move(session, ticket, Act.RECALL, by=by, now=now, details={"main": main.number})
-            returning.lapse(session, ticket_id=each, now=now)
+            disputing.lapse(session, ticket_id=each, now=now)
+            disputing.lapse_dispute(session, ticket_id=each, now=now)
         tickets.move(session, ticket, Act.MERGE, by=by, now=now, note=said, details={"main": main.number})
     session.execute(
         update(Dispatch)
@@ -227,7 +229,7 @@ def pass_on(session: Session, *, ticket_id: int, dispatch_id: int) -> None:
         select(Merge.ticket_id).where(Merge.main_id == ticket_id, Merge.answered_at.is_(None)).limit(1)
     )
     if waiting is not None:
-        at = session.scalars(select(Answer.at).where(Answer.dispatch_id == dispatch_id)).one()
+        at = session.scalars(_passed(dispatch_id)).one().at
         outbox.publish(session, MainAnswered(ticket_id=ticket_id, dispatch_id=dispatch_id), now=at)
 
 
@@ -244,7 +246,7 @@ def answer_members(session: Session, *, main_id: int, dispatch_id: int, now: dat
     _lock(session, [main_id, *(row.ticket_id for row in rows)])
     number = session.get_one(Ticket, main_id).number
     dispatch = session.get_one(Dispatch, dispatch_id)
-    said = session.scalars(select(Answer).where(Answer.dispatch_id == dispatch_id)).one()
+    said = session.scalars(_passed(dispatch_id)).one()
     answerer = Actor(
         user_id=said.by_id, role=Role.RESPONDER, department_ids=frozenset({dispatch.department_id}), name="承办单位"
     )
@@ -276,6 +278,7 @@ def answer_members(session: Session, *, main_id: int, dispatch_id: int, now: dat
                 plan=said.plan,
                 plan_on=said.plan_on,
             ),
+            already_read=True,
             by=answerer,
             now=now,
         )
@@ -315,6 +318,11 @@ def alike(text: str, incidents: Sequence[KnownIncident], *, most: int = 3) -> li
     shared = [(len(typed & incident.telling), incident) for incident in incidents]
     likely = sorted((pair for pair in shared if pair[0] >= FEWEST_SHARED), key=lambda pair: (-pair[0], pair[1].id))
     return [incident for _, incident in likely[:most]]
+
+
+def _passed(dispatch_id: int) -> Select[Answer]:
+    """Return the question for the answer that stands: one that a reader sent back does not."""
+    return select(Answer).where(Answer.dispatch_id == dispatch_id, Answer.sent_back_at.is_(None))
 
 
 def _check_bulk(ids: Sequence[int], *, reason: str, expected: int | None) -> None:
