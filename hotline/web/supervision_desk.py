@@ -204,7 +204,6 @@ class RuleLine:
     name: str
     words: str
     when: str
-    source: str
     told: str
     on: bool
     always: bool
@@ -794,7 +793,6 @@ def _rules(
             name=rule.trigger.value,
             words=rule.words,
             when=rule.when,
-            source=rule.source,
             told="、".join(labels.words(one) for one in rule.told) or "见阶梯",
             on=decided.is_on(rule.trigger) if typed is None else typed.get(f"on_{rule.trigger.value}") == "1",
             always=rule.always,
