@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from classifier import explanations, features, learning, seeds, store, text
 from classifier.explanations import Highlight
 from classifier.model import NONE, Judgement, Model
+from classifier.newcomers import MOST, Newcomer, Newcomers
 from classifier.seeds import Seeds
 from classifier.signals import Flag, PersonalSpan, PlaceFound, Sentiment, Signals, Urgency
 
@@ -107,6 +108,7 @@ class Suggester:
         return suggester
 
     _missing: str = "没有可用的分类模型。"
+    _newcomers: Newcomers | None = None
     made_from: Mapping[str, Any] = MappingProxyType({})
     """What the stored model was made from (store.Card)."""
 
@@ -114,6 +116,17 @@ class Suggester:
         """Return a suggester of the same model that reads other word lists."""
         other = Suggester(self.model, version=self.version, corpus=self._corpus, signals=signals)
         other._missing, other.made_from = self._missing, self.made_from
+        other._newcomers = self._newcomers
+        return other
+
+    def with_city(self, corpus: Seeds, known: Sequence[Newcomer]) -> Suggester:
+        """Return a suggester that names categories as the city does and knows those that the model has not learnt."""
+        other = Suggester(self.model, version=self.version, corpus=corpus, signals=self._signals)
+        other._missing, other.made_from = self._missing, self.made_from
+        if self.model is not None and learning.CATEGORY in self.model.heads:
+            learnt = set(self.model.heads[learning.CATEGORY].labels)
+            new = [one for one in known if one.code not in learnt]
+            other._newcomers = Newcomers(new) if new else None
         return other
 
     def suggest(self, title: str, body: str, *, at: datetime | None = None) -> Suggestions:
@@ -137,12 +150,14 @@ class Suggester:
             )
         rows = self.model.vectors([message])
         answers = {task: self._answer(task, self.model.judge(task, rows)) for task in self.model.heads}
-        category = answers.get(learning.CATEGORY, answers.get(learning.LABEL, Answer()))
+        category = self._with_newcomers(
+            answers.get(learning.CATEGORY, answers.get(learning.LABEL, Answer())), title, body
+        )
         if category.abstained and category.reason:
             reasons.append(category.reason)
         task = learning.CATEGORY if learning.CATEGORY in self.model.heads else learning.LABEL
         highlights: tuple[Highlight, ...] = ()
-        if category.best and task in self.model.heads:
+        if category.best and task in self.model.heads and category.best.label in self.model.heads[task].labels:
             highlights = explanations.highlights(
                 self.model, task, category.best.label, title=title, body=body, row=rows, most=8
             )
@@ -160,6 +175,35 @@ class Suggester:
             highlights=highlights,
             abstained=category.abstained,
             reasons=tuple(reasons),
+        )
+
+    def _with_newcomers(self, answer: Answer, title: str, body: str) -> Answer:
+        """Give categories that the model has not learnt their share; none of them goes out by itself."""
+        chances = self._newcomers.chances(title, body) if self._newcomers is not None else {}
+        if not chances:
+            return answer
+        # One text has one category: what the newcomers take, the others have less.
+        total = sum(chances.values())
+        taken = min(MOST, max(chances.values()))
+        new = [
+            Candidate(label=code, name=self._name(learning.CATEGORY, code), probability=taken * chance / total)
+            for code, chance in chances.items()
+        ]
+        old = [
+            Candidate(label=one.label, name=one.name, probability=one.probability * (1 - taken))
+            for one in answer.candidates
+        ]
+        ranked = tuple(sorted([*new, *old], key=lambda one: -one.probability)[:_TOP])
+        first_is_new = ranked[0].label in chances
+        if not first_is_new:
+            return Answer(
+                candidates=ranked, abstained=answer.abstained, reason=answer.reason, dispatchable=answer.dispatchable
+            )
+        likely = ranked[0].probability >= _LIKELY
+        return Answer(
+            candidates=ranked,
+            abstained=not likely,
+            reason="" if likely else "新增类别，模型尚未学过，按定义和已有样本判断，请人工确认。",
         )
 
     def _refusal(self, message: features.Fields) -> str:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Final
 from hotline.core.db import Database
 from hotline.core.errors import HotlineError
 from routing import words
-from routing.words import City
+from routing.words import City, Tree
 
 if TYPE_CHECKING:  # numpy and scipy: only in processes that ask the model
     from classifier.suggest import Suggester
 
 _log = logging.getLogger("hotline")
 LOOK_EVERY_S: Final = 2.0
+READ_AGAIN_S: Final = 600.0
 FOLDER: Final = "models"
 _PAGE: Final = "in-use.json"
 
@@ -44,6 +45,8 @@ class Serving:
         self._db = db
         self._words: City | None = None
         self._words_stamp: object = None
+        self._tree: Tree | None = None
+        self._read = 0.0
         self._ticks = ticks
         self._lock = threading.Lock()
         self._suggester: Suggester | None = None
@@ -66,6 +69,8 @@ class Serving:
 
                 text.use_city_words(fresh.text)
                 self._suggester = self._suggester.with_signals(fresh.signals())
+                if self._tree is not None and self._tree.leaves:
+                    self._suggester = self._suggester.with_city(self._tree.corpus(), self._tree.newcomers)
             return self._suggester
 
     def _look_at_words(self) -> City | None:
@@ -75,9 +80,12 @@ class Serving:
         try:
             with self._db.read() as session:
                 stamp = words.stamp(session)
-                if stamp == self._words_stamp:
+                # First examples of new categories come in all the time; nobody counts them, they are just read again.
+                stale = self._looked - self._read > READ_AGAIN_S
+                if stamp == self._words_stamp and not stale:
                     return None
-                self._words, self._words_stamp = words.city(session), stamp
+                self._words, self._words_stamp, self._read = words.city(session), stamp, self._looked
+                self._tree = words.tree(session)
         except HotlineError as error:
             _log.warning("the city's words cannot be read, those before hold: %s", error)
             return None

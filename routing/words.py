@@ -11,20 +11,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Invalid, NotFound
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.spreadsheets import plain_cell, safe_cell
-from hotline.tickets.models import Region, Ticket
+from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.vocabulary import Urgency
 from routing import territory, training
 from routing.catalogue_models import Place, PlaceRegion
+from routing.labels_models import LabelTask, TrainingLabel
 from routing.learning_models import LearningAct
 from routing.words_models import CityWord, EditionState, WordEdition, WordKind
 
 if TYPE_CHECKING:
+    from classifier.newcomers import Newcomer
+    from classifier.seeds import Leaf, Seeds
     from classifier.signals import Signals
     from classifier.suggest import Suggester, Suggestions
     from classifier.text import CityWords
@@ -343,6 +347,73 @@ class _Book:
         return ""
 
 
+#: Newest examples of a category that the model has not learnt, by which it is recognised until it has.
+EXAMPLES_OF_NEWCOMER: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """The city's categories as plain values for the classifier."""
+
+    leaves: tuple[Leaf, ...]
+    newcomers: tuple[Newcomer, ...]
+
+    def corpus(self) -> Seeds:
+        """Return the tree as the suggester reads it."""
+        from classifier.seeds import Seeds
+
+        return Seeds(self.leaves, "city")
+
+
+def tree(session: Session) -> Tree:
+    """Return the leaves of the city's tree; those that do not ship with their definition and first examples."""
+    from classifier import seeds
+    from classifier.newcomers import Newcomer
+    from classifier.personal import redact
+    from classifier.seeds import Leaf
+
+    shipped = seeds.load().by_code
+    rows = session.scalars(select(Category).where(Category.valid_to.is_(None)).order_by(Category.code)).all()
+    parents = {row.parent_id for row in rows}
+    leaves, newcomers = dict(shipped), []
+    for row in rows:
+        if row.id in parents:
+            continue
+        known = shipped.get(row.code)
+        leaves[row.code] = Leaf(
+            code=row.code,
+            path=tuple(row.path.split(" / ")),
+            first=known.first if known else "",
+            definition=row.definition,
+            boundary=known.boundary if known else "",
+            lead=row.lead,
+            assist=tuple(str(one) for one in row.assist),
+            urgency=row.urgency.value,
+            sentences=(),
+        )
+        if known is None and row.definition:
+            told = session.execute(
+                select(Ticket.title, Ticket.content)
+                .join(TrainingLabel, TrainingLabel.ticket_id == Ticket.id)
+                .where(
+                    TrainingLabel.task == LabelTask.CATEGORY,
+                    TrainingLabel.label == row.code,
+                    TrainingLabel.superseded_at.is_(None),
+                )
+                .order_by(TrainingLabel.id.desc())
+                .limit(EXAMPLES_OF_NEWCOMER)
+            )
+            newcomers.append(
+                Newcomer(
+                    code=row.code,
+                    name=row.name,
+                    definition=row.definition,
+                    examples=tuple((redact(title), redact(content)) for title, content in told),
+                )
+            )
+    return Tree(leaves=tuple(leaves.values()), newcomers=tuple(newcomers))
+
+
 @dataclass(frozen=True, kw_only=True)
 class City:
     """A city's words as plain values for the classifier."""
@@ -395,17 +466,27 @@ def city(session: Session, state: EditionState = EditionState.PUBLISHED) -> City
     )
 
 
-def stamp(session: Session) -> tuple[int, int, int]:
-    """Return what changes when the words or places in force change; asked by every process every few seconds."""
+def stamp(session: Session) -> tuple[int, int, int, str]:
+    """Return what changes when words, places or categories in force change; every process asks every few seconds."""
     edition = select(func.coalesce(func.max(WordEdition.id), 0)).where(WordEdition.state == EditionState.PUBLISHED)
     row = session.execute(
         select(
             edition.scalar_subquery(),
             select(func.count(Place.id)).scalar_subquery(),
             select(func.coalesce(func.max(Place.id), 0)).scalar_subquery(),
+            select(
+                func.md5(
+                    func.string_agg(
+                        func.concat_ws(
+                            "|", Category.code, Category.path, Category.lead, Category.definition, Category.valid_to
+                        ),
+                        aggregate_order_by(literal(","), Category.code),
+                    )
+                )
+            ).scalar_subquery(),
         )
     ).one()
-    return (row[0], row[1], row[2])
+    return (row[0], row[1], row[2], row[3] or "")
 
 
 def _draft(session: Session, *, by: Actor, now: datetime) -> WordEdition:
