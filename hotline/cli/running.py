@@ -40,6 +40,7 @@ _ROLE_WORDS: Final[Mapping[str, str]] = {
     "auditor": "回访员",
     "supervisor": "督办主管",
     "administrator": "系统管理员",
+    "arbiter": "职责裁定员",
 }
 
 
