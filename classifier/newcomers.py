@@ -116,3 +116,9 @@ def _common() -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     bodies = [text.normal(f"{one.title}。{one.body}") for leaf in seeds.load().leaves for one in leaf.sentences]
     known, counts = document_counts(bodies, _RUN)
     return known, np.asarray(counts), len(bodies)
+
+
+def likeness_to(known: Sequence[Newcomer], title: str, body: str) -> Mapping[str, float]:
+    """Return how alike a text is to the definition of each category, from 0 to 1."""
+    text = _weighed(title, body)
+    return {one.code: _likeness(text, _weighed(one.name, f"{one.name}。{one.definition}")) for one in known}

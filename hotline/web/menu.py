@@ -61,6 +61,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("模型卡", "card.show", "chart-bar", _P.MODEL_MANAGE),
             Entry("标注复核", "card.audit", "list-check", _P.MODEL_MANAGE),
             Entry("词表", "words.show", "book", _P.SETTINGS_EDIT),
+            Entry("合并与拆分", "moves.show", "git-merge", _P.CATALOGUE_EDIT),
         ),
     ),
     (
