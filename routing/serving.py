@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from hotline.core.db import Database
 from hotline.core.errors import HotlineError
 from routing import words
@@ -86,7 +88,7 @@ class Serving:
                     return None
                 self._words, self._words_stamp, self._read = words.city(session), stamp, self._looked
                 self._tree = words.tree(session)
-        except HotlineError as error:
+        except (HotlineError, SQLAlchemyError) as error:  # away, or not migrated yet
             _log.warning("the city's words cannot be read, those before hold: %s", error)
             return None
         return self._words
