@@ -36,18 +36,23 @@ class Confidence:
     weights: tuple[float, ...]
     start: float
 
-    def sharpen(self, chance: Numbers, margins: NDArray[np.floating], sizes: NDArray[np.integer]) -> Numbers:
-        """Return probabilities whose first is the chance that it is right; the order of labels stays."""
-        seen = _signs(chance, np.asarray(margins, np.float64), np.asarray(sizes, np.float64))
+    def sharpen(
+        self, chance: Numbers, margins: NDArray[np.floating], sizes: NDArray[np.integer], *, reject: int | None = None
+    ) -> Numbers:
+        """Return probabilities in which that of the first real label is the chance that it is right.
+
+        The order of the real labels stays; the reject class and the others share what is left.
+        """
+        seen = _signs(chance, np.asarray(margins, np.float64), np.asarray(sizes, np.float64), reject)
         score = ((seen - np.asarray(self.means)) / np.asarray(self.spreads)) @ np.asarray(self.weights) + self.start
         right = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
         rows = np.arange(len(chance))
-        best = chance.argmax(axis=1)
+        best = first(chance, reject)
         rest = chance.copy()
         rest[rows, best] = 0
         rest /= np.maximum(rest.sum(axis=1, keepdims=True), 1e-300)
         # Never below what keeps the first label first once the rest has been scaled to fill up to one.
-        second = rest.max(axis=1)
+        second = _real(rest, reject).max(axis=1)
         right = np.clip(np.maximum(right, second / (1 + second) + 1e-6), 0, 1 - 1e-6)
         found = rest * (1 - right)[:, None]
         found[rows, best] = right
@@ -55,11 +60,20 @@ class Confidence:
 
 
 def fit_confidence(
-    chance: Numbers, margins: Numbers, *, sizes: NDArray[np.integer], truth: NDArray[np.int64], weights: Numbers
+    chance: Numbers,
+    margins: Numbers,
+    *,
+    sizes: NDArray[np.integer],
+    truth: NDArray[np.int64],
+    weights: Numbers,
+    reject: int | None = None,
 ) -> Confidence:
-    """Fit the rule by log-loss on messages the model has not seen, with a mild pull to nought."""
-    seen = _signs(chance, margins, np.asarray(sizes, np.float64))
-    right = (chance.argmax(axis=1) == truth).astype(float)
+    """Fit the rule by log-loss on messages the model has not seen, with a mild pull to nought.
+
+    A message of the reject class is one whose first real label is wrong.
+    """
+    seen = _signs(chance, margins, np.asarray(sizes, np.float64), reject)
+    right = (first(chance, reject) == truth).astype(float)
     means, spreads = seen.mean(axis=0), seen.std(axis=0) + 1e-6
     even = (seen - means) / spreads
     share = weights / weights.sum()
@@ -78,14 +92,44 @@ def fit_confidence(
     )
 
 
-def _signs(chance: Numbers, margins: Numbers, sizes: Numbers) -> Numbers:
-    """Return what tells a safe answer from a doubtful one: lead over the second, height, length, the label itself."""
-    ordered = np.sort(np.clip(chance, 1e-9, 1 - 1e-9), axis=1)
-    first, second = ordered[:, -1], ordered[:, -2]
-    high = np.sort(margins, axis=1)
-    label = np.eye(chance.shape[1])[chance.argmax(axis=1)]
+def first(chance: Numbers, reject: int | None = None) -> NDArray[np.int64]:
+    """Return the likeliest label of each row, the reject class left out."""
+    return np.asarray(_real(chance, reject).argmax(axis=1))
+
+
+def _real(chance: Numbers, reject: int | None) -> Numbers:
+    if reject is None:
+        return chance
+    real = chance.copy()
+    real[:, reject] = 0
+    return real
+
+
+def _signs(chance: Numbers, margins: Numbers, sizes: Numbers, reject: int | None) -> Numbers:
+    """Return what tells a safe answer from a doubtful one.
+
+    Lead over the second, height, the three highest margins, length, how much speaks for the reject class, the label.
+    """
+    real = _real(chance, reject)
+    real = real / np.maximum(real.sum(axis=1, keepdims=True), 1e-300)
+    ordered = np.sort(np.clip(real, 1e-9, 1 - 1e-9), axis=1)
+    highest, second = ordered[:, -1], ordered[:, -2]
+    # Of a whole category tree no label has enough messages for a shift of its own.
+    label = np.eye(chance.shape[1] if chance.shape[1] <= _MOST_SHIFTED else 0, chance.shape[1]).T[real.argmax(axis=1)]
+    none = np.zeros(len(chance)) if reject is None else margins[:, reject]
+    high = np.sort(margins if reject is None else np.delete(margins, reject, axis=1), axis=1)
+    top, next_, third = (high[:, max(-place, -high.shape[1])] for place in (1, 2, 3))
     return np.column_stack(
-        [np.log(first / second), np.log(first / (1 - first)), high[:, -1], high[:, -2], np.log(sizes + 10), label]
+        [
+            np.log(highest / second),
+            np.log(highest / (1 - highest)),
+            top,
+            next_,
+            third,
+            np.log(sizes + 10),
+            none,
+            label,
+        ]
     )
 
 

@@ -54,7 +54,7 @@ def highlights(
         from classifier.features import fields
 
         row = model.vectors([fields(title, body)])
-    chance = head.calibration.probabilities(np.asarray(row @ head.weights) + head.bias)[0]
+    chance = model.judge(task, row).probabilities[0]
     nearest = np.argsort(-chance, kind="stable")[: _RIVALS + 2].tolist()
     rivals = [at for at in nearest if at != column and head.labels[at] != NONE][:_RIVALS]
     share = chance[rivals] / max(float(chance[rivals].sum()), 1e-12)

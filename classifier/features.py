@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,7 @@ _WIDTH: Final = 21
 """Bits of one character in a key: three characters fit 63 bits, so keys are exact, not hashed."""
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY: Final = -1
+_HALF: Final = 32
 
 
 class Source(StrEnum):
@@ -119,10 +121,9 @@ class Vocabulary:
             wrong = wrong[(found[wrong] != _EMPTY) & (self.keys[found[wrong]] != keys[wrong])]
         return found
 
-    def numbers(self, words: Iterable[str]) -> list[int]:
-        """Return the numbers of the known words among these."""
-        known = self._numbers.get
-        return [number for number in map(known, words) if number is not None]
+    def numbers(self, words: Iterable[str]) -> NDArray[np.int32]:
+        """Return the number of each word, -1 where unknown."""
+        return np.fromiter(map(self._numbers.get, words, repeat(_EMPTY)), np.int32)
 
     def number(self, word: str) -> int | None:
         """Return the number of a word, or None when it is not known."""
@@ -244,21 +245,23 @@ def _slots(keys: Ints, bits: int, shift: np.uint64) -> NDArray[np.int32]:
 def _rows(known: Vocabulary, messages: Sequence[Fields]) -> Any:  # noqa: ANN401 - scipy's matrices ship no types
     strings = _texts(known.block, messages)
     if known.block.unit is Unit.WORDS:
-        lists = [known.numbers(texts.cut(string)) for string in strings]
-        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
-        numbers = np.fromiter((number for numbers in lists for number in numbers), np.int32, int(lengths.sum()))
+        lists = [texts.cut(string) for string in strings]
+        numbers = known.numbers(chain.from_iterable(lists))
+        owners = np.repeat(np.arange(len(lists)), np.fromiter(map(len, lists), np.int64, len(lists)))
     else:
         keys, owners = n_grams(strings, known.block.longest)
         numbers = known.find(keys)
-        there = numbers != _EMPTY
-        numbers, owners = numbers[there], owners[there]
-        if known.block.longest > 1:
-            order = np.argsort(owners, kind="stable")
-            numbers, owners = numbers[order], owners[order]
-        lengths = np.bincount(owners, minlength=len(strings))
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    rows = sparse.csr_matrix((np.ones(len(numbers), np.float32), numbers, ends), shape=(len(strings), len(known)))
-    rows.sum_duplicates()
+    there = numbers != _EMPTY
+    # One sort of message and feature in one number both orders and counts; it is several times faster than two.
+    pairs = np.sort((owners[there].astype(np.int64) << _HALF) | numbers[there])
+    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else pairs
+    counts = np.diff(starts, append=len(pairs)).astype(np.float32)
+    once = pairs[starts]
+    ends = np.concatenate([[0], np.cumsum(np.bincount(once >> _HALF, minlength=len(strings)))])
+    rows = sparse.csr_matrix(
+        (counts, (once & ((1 << _HALF) - 1)).astype(np.int32), ends), shape=(len(strings), len(known))
+    )
+    rows.has_canonical_format = True
     rows.data = (1 + np.log(rows.data)) * known.idf[rows.indices]
     # reduceat repeats a neighbour's value for an empty row, hence the running sum.
     running = np.concatenate([[0.0], np.cumsum(rows.data.astype(np.float64) ** 2)])

@@ -32,11 +32,11 @@ DEFAULT_RECIPE: Final = Recipe(
         Block(source=Source.BODY, unit=Unit.CHARACTERS),
         Block(source=Source.BODY, unit=Unit.WORDS),
     ),
-    topics=0,
-    promise=Promise(z=1.64, floor=0.97),
+    topic_features=16_000,
+    promise=Promise(floor=0.985),
 )
 """Seed sentences are short and clear, real tickets are not: hence the high floor (docs/decisions/0012)."""
-_REVISION: Final = 4
+_REVISION: Final = 5
 """Raised when this code learns something else from the same corpus, so that stored defaults are made anew."""
 _DEFINITION_WEIGHT: Final = 0.5
 
@@ -120,9 +120,19 @@ def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recip
         weights.append(example.weight)
     known = corpus.by_code
     firsts: list[str | None] = [known[code].first if code in known else None for code in map(str, categories)]
-    tasks = [Task(name=CATEGORY, labels=categories, weights=weights)]
-    if len(set(firsts)) > 1:
+    tasks = []
+    branches = {code: first for code, first in zip(categories, firsts, strict=True) if code and first is not None}
+    if len({first for first in firsts if first is not None}) > 1:
         tasks.append(Task(name=FIRST, labels=firsts, weights=weights))
+    tasks.append(
+        Task(
+            name=CATEGORY,
+            labels=categories,
+            weights=weights,
+            trunk=FIRST if tasks else "",
+            branches=branches if tasks else {},
+        )
+    )
     if len({one for one in types if one}) > 1:
         tasks.append(Task(name=REQUEST_TYPE, labels=types, weights=weights))
     fitted = models.fit(messages, tasks, recipe=recipe)
@@ -190,10 +200,8 @@ def own_figures(learnt: Learnt, task: str = LABEL) -> evaluation.Figures:
     head = learnt.model.heads[task]
     margins = learnt.fit.unseen[task]
     rows = np.flatnonzero(~np.isnan(margins[:, 0]))[: learnt.made_from.get("examples", len(margins))]
-    chance = head.probabilities(margins[rows], learnt.fit.sizes[rows])
-    best = chance.argmax(axis=1)
-    sure = chance[np.arange(len(best)), best] >= np.asarray(head.thresholds)[best]
-    return evaluation.figures(head.labels, chance, [learnt.truth[at] for at in rows], dispatched=sure)
+    said = head.judgement(margins[rows], learnt.fit.sizes[rows])
+    return evaluation.figures(head.labels, said.probabilities, [learnt.truth[at] for at in rows], dispatched=said.sure)
 
 
 def task_for(model: Model, labels: Iterable[str]) -> str:

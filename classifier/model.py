@@ -1,9 +1,9 @@
 """Learns from labelled texts and predicts; pure: no file, no clock, no database.
 
-The learner is ridge regression in its dual form. On 6 358 real messages it matched or beat the linear
-SVM at every setting (docs/decisions/0011), it takes weights, learns all tasks in one solution,
-and tells for every training message what it would have said without it and its near-copies, so calibration
-and thresholds need no second training.
+The first learner is ridge regression in its dual form over two likenesses of messages: shared features (linear) and
+nearness among the leading directions of the corpus (`topics`). It takes weights, learns all tasks in one solution,
+and tells for every training message what it would have said without it and its near-copies. For tasks of few labels
+the second learner, `ratios`, is added (docs/decisions/0015).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from classifier import calibration, neighbours, thresholds
+from classifier import calibration, neighbours, ratios, thresholds
+from classifier import topics as directions
 from classifier.calibration import Calibration, Confidence
 from classifier.errors import TooFewExamples
 from classifier.features import DEFAULT_BLOCKS, Block, Fields, Vectoriser
-from classifier.thresholds import Promise
+from classifier.thresholds import NEVER, Promise
+from classifier.topics import Topics
 
 Numbers = NDArray[np.float64]
 Matrix = Any
@@ -30,11 +32,15 @@ Matrix = Any
 NONE: Final = ""
 """The label of texts that belong to none of the others: the reject class."""
 
+LIKELY: Final = 0.5
+"""Below an even chance the first label is no answer, only the first of a list."""
 _BIAS: Final = 0.3
 _FEW_LABELS: Final = 30
 _ENOUGH: Final = 400
 """Messages from which on the second rule for confidence can be fitted."""
 _DENSE_COLUMNS: Final = 4096
+_REJECT_SHARE: Final = 0.1
+"""What a sentence of the reject class counts when confidence is fitted; for the thresholds it counts whole."""
 _MOST_IN_MEMORY: Final = 12_000
 """Rows up to which the kernel is held (12 000 squared x 8 bytes = 1.2 GB while solving)."""
 
@@ -44,15 +50,16 @@ class Recipe:
     """Everything that decides what is learnt from given examples."""
 
     blocks: tuple[Block, ...] = DEFAULT_BLOCKS
-    ridge: float = 1.0
-    topics: int = 400
-    """Leading directions of all texts, labelled or not, that are trusted more (0 switches this off)."""
-    topic_weight: float = 4.0
-    doubt: float = -0.3
-    """A training message whose own label loses by this margin without it is taken as doubtful."""
-    doubtful_weight: float = 1.0
-    """What a doubtful message still counts; less than 1 lost .003 macro-F1 (docs/decisions/0011), so it is off."""
-    promise: Promise = field(default_factory=Promise)
+    ridge: float = 1.8
+    topics: int = 250
+    """Leading directions of all texts, labelled or not, in which nearness is measured (0 switches this off)."""
+    topic_features: int = 28_000
+    """The commonest features, which span the directions; the rest would only make the file large."""
+    nearness: float = 24.0
+    """How much nearness weighs beside shared features."""
+    ratios: float = 0.5
+    """How much the second learner weighs beside the first, for tasks of few labels (0 switches it off)."""
+    promise: Promise = field(default_factory=lambda: Promise(spare=0.002))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +75,42 @@ class Head:
     """For each label, the probability from which it may be dispatched; above 1 means never."""
     confidence: Confidence | None = None
     """A second rule for the first label's probability; None where there was too little to fit it."""
+    pull: NDArray[np.float32] | None = None
+    """A row for each of the model's anchors: how much nearness to it speaks for each label."""
+    trunk: str = ""
+    """The task of the same model whose labels this task's labels belong to, if any."""
+    branches: tuple[int, ...] = ()
+    """For each label the column of its label in the trunk, -1 where it has none."""
 
-    def probabilities(self, margins: NDArray[np.floating], sizes: NDArray[np.integer]) -> Numbers:
-        """Return calibrated probabilities; `sizes` are how many features each message has."""
-        chance = self.calibration.probabilities(margins)
-        return self.confidence.sharpen(chance, margins, sizes) if self.confidence else chance
+    @property
+    def reject(self) -> int | None:
+        """The column of the reject class, if there is one."""
+        return self.labels.index(NONE) if NONE in self.labels else None
+
+    def judgement(
+        self, margins: NDArray[np.floating], sizes: NDArray[np.integer], *, trunk: Judgement | None = None
+    ) -> Judgement:
+        """Return probabilities and what is sure; `sizes` are how many features each message has.
+
+        With a trunk (the first level over a category tree) a label counts as much as its branch is likely, and
+        an answer is also sure when the trunk is sure of its branch and the label itself is likelier than not.
+        """
+        raw = self.calibration.probabilities(margins)
+        reject = self.reject
+        outside = raw.argmax(axis=1) == reject if reject is not None else np.zeros(len(raw), bool)
+        chance = raw if trunk is None else _under(raw, trunk, self.branches)
+        if self.confidence:
+            chance = self.confidence.sharpen(chance, margins, sizes, reject=reject)
+        real = chance.copy()
+        if reject is not None:
+            real[:, reject] = -1
+        best = real.argmax(axis=1)
+        confidence = real[np.arange(len(best)), best]
+        sure = ~outside & (confidence >= np.asarray(self.thresholds)[best])
+        if trunk is not None:
+            branch = np.asarray(self.branches)[best]
+            sure |= trunk.sure & (trunk.order()[:, 0] == branch) & (confidence >= LIKELY)
+        return Judgement(labels=self.labels, margins=margins, probabilities=chance, sure=sure, outside=outside, raw=raw)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +118,14 @@ class Judgement:
     """What one head says about a batch."""
 
     labels: tuple[str, ...]
-    margins: NDArray[np.float32]
+    margins: NDArray[np.floating]
     probabilities: Numbers
     sure: NDArray[np.bool_]
-    """Whether the first label reaches its threshold and is not the reject class."""
+    """Whether the first label reaches its threshold and the message is not `outside`."""
+    outside: NDArray[np.bool_]
+    """Whether the message looks as if it belonged to none of the labels."""
+    raw: Numbers
+    """Probabilities by temperature only, as they are before the first label is rated."""
 
     def best(self) -> list[str]:
         """Return the likeliest label of each row, the reject class left out."""
@@ -96,6 +138,17 @@ class Judgement:
             chance[:, self.labels.index(NONE)] = -1
         return np.argsort(-chance, axis=1, kind="stable")
 
+    def of(self, rows: NDArray[np.int64]) -> Judgement:
+        """Return the answers about some of the batch."""
+        return Judgement(
+            labels=self.labels,
+            margins=self.margins[rows],
+            probabilities=self.probabilities[rows],
+            sure=self.sure[rows],
+            outside=self.outside[rows],
+            raw=self.raw[rows],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -103,6 +156,9 @@ class Model:
 
     vectoriser: Vectoriser
     heads: Mapping[str, Head]
+    topics: Topics | None = None
+    anchors: NDArray[np.float32] | None = None
+    """Where the training messages lie among the directions; numbers only, no text."""
 
     def vectors(self, messages: Sequence[Fields]) -> Matrix:
         """Return the messages as the rows that every head reads."""
@@ -110,14 +166,29 @@ class Model:
 
     def judge(self, task: str, rows: Matrix) -> Judgement:
         """Return what the head of a task says about the rows."""
-        head = self.heads[task]
-        margins = np.asarray(rows @ head.weights) + head.bias
-        chance = head.probabilities(margins, np.diff(rows.indptr))
-        best = chance.argmax(axis=1)
-        sure = chance[np.arange(len(best)), best] >= np.asarray(head.thresholds)[best]
-        if NONE in head.labels:
-            sure &= best != head.labels.index(NONE)
-        return Judgement(labels=head.labels, margins=margins, probabilities=chance, sure=sure)
+        return self._judged(self.heads[task], rows, self._near(rows), {})
+
+    def judge_all(self, rows: Matrix) -> dict[str, Judgement]:
+        """Return what every head says; nearness is measured once."""
+        near = self._near(rows)
+        said: dict[str, Judgement] = {}
+        return {task: self._judged(head, rows, near, said) for task, head in self.heads.items()}
+
+    def _near(self, rows: Matrix) -> NDArray[np.float32] | None:
+        if self.topics is None or self.anchors is None:
+            return None
+        return directions.nearness(self.topics.of(rows), self.anchors)
+
+    def _judged(
+        self, head: Head, rows: Matrix, near: NDArray[np.float32] | None, said: dict[str, Judgement]
+    ) -> Judgement:
+        if head.task not in said:
+            margins = np.asarray(rows @ head.weights) + head.bias
+            if near is not None and head.pull is not None:
+                margins += near @ head.pull
+            trunk = self._judged(self.heads[head.trunk], rows, near, said) if head.trunk else None
+            said[head.task] = head.judgement(margins, np.diff(rows.indptr), trunk=trunk)
+        return said[head.task]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +211,10 @@ class Task:
     weights: Sequence[float] | None = None
     judged: Sequence[bool] | None = None
     """Which rows count for calibration and thresholds (all by default; seed sentences may be left out)."""
+    trunk: str = ""
+    """The name of an earlier task whose labels these labels belong to."""
+    branches: Mapping[str, str] = field(default_factory=dict)
+    """For labels of this task, the label of the trunk that each belongs to."""
 
 
 def fit(
@@ -156,55 +231,66 @@ def fit(
         found = {label for label in task.labels if label is not None}
         if len(found) < 2:  # noqa: PLR2004 - nothing to tell apart
             raise TooFewExamples(f"“{task.name}”至少需要两个不同的类别，现有 {len(found)} 个。")
-    room = max(0, _MOST_IN_MEMORY - len(messages))
-    everything = [*messages, *unlabelled[:room]]
+    everything = [*messages, *unlabelled]
     progress("学习词汇")
     vectoriser = Vectoriser.fit(everything, recipe.blocks)
-    rows = vectoriser.transform(everything)
+    every = vectoriser.transform(everything)
+    rows = every[: len(messages)]
     progress("查找重复文本")
     groups = neighbours.groups([message.body for message in messages])
+    topics, anchors = None, None
+    if len(messages) <= _MOST_IN_MEMORY and recipe.topics and recipe.nearness:
+        progress("归纳主题")
+        topics = directions.fit(every, recipe.topics, most=recipe.topic_features)
+        anchors = directions.unit(directions.packed(topics.of(rows)).numbers()) if topics else None
     progress("求解")
-    solver = _Solver(rows, len(messages), recipe)
+    solver = _Solver(rows, anchors, recipe)
     heads: dict[str, Head] = {}
     unseen: dict[str, Numbers] = {}
     for task in tasks:
-        heads[task.name], unseen[task.name] = _learn(solver, task, groups, recipe)
+        progress(f"学习“{task.name}”")
+        trunk = None
+        if task.trunk:
+            above = heads[task.trunk]
+            trunk = above, above.judgement(np.nan_to_num(unseen[task.trunk]), solver.sizes(np.arange(len(messages))))
+        heads[task.name], unseen[task.name] = _learn(solver, task, groups, recipe, trunk)
     return Fit(
-        model=Model(vectoriser=vectoriser, heads=heads),
+        model=Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=anchors),
         unseen=unseen,
         sizes=solver.sizes(np.arange(len(messages))),
     )
 
 
-def _learn(solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recipe) -> tuple[Head, Numbers]:
+def _learn(  # noqa: PLR0917 - five parts of one problem
+    solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recipe, trunk: tuple[Head, Judgement] | None
+) -> tuple[Head, Numbers]:
     known = np.array([at for at, label in enumerate(task.labels) if label is not None])
     labels = tuple(sorted({label for label in task.labels if label is not None}))
     number = {label: at for at, label in enumerate(labels)}
     truth = np.array([number[task.labels[at] or NONE] for at in known])
     given = np.ones(len(known)) if task.weights is None else np.asarray(task.weights, np.float64)[known]
-    weights, bias, margins = solver.solve(known, truth, len(labels), given, groups[known])
-    own = margins[np.arange(len(truth)), truth]
-    rival = margins.copy()
-    rival[np.arange(len(truth)), truth] = -np.inf
-    doubtful = own - rival.max(axis=1) < recipe.doubt
-    if doubtful.any() and recipe.doubtful_weight < 1:
-        lighter = np.where(doubtful, given * recipe.doubtful_weight, given)
-        weights, bias, margins = solver.solve(known, truth, len(labels), lighter, groups[known])
+    weights, bias, pull, margins = solver.solve(known, truth, len(labels), given, groups[known])
+    if recipe.ratios and len(labels) <= _FEW_LABELS:
+        mine = solver.rows[known]
+        other, start = ratios.fit(mine, truth, given, len(labels))
+        weights += np.float32(recipe.ratios) * other
+        bias += np.float32(recipe.ratios) * start
+        margins += recipe.ratios * ratios.unseen(mine, truth, given, len(labels), groups[known])
+    unseen = np.full((len(task.labels), len(labels)), np.nan)
+    unseen[known] = margins
     judged = np.ones(len(known), bool) if task.judged is None else np.asarray(task.judged, bool)[known]
     if judged.sum() < 2 * len(labels):
         judged[:] = True
     fitted = calibration.fit(margins[judged], truth[judged], given[judged])
     chance = fitted.probabilities(margins[judged])
-    sizes = solver.sizes(known[judged])
-    confidence = None
-    if len(labels) <= _FEW_LABELS and judged.sum() >= _ENOUGH:
-        confidence = calibration.fit_confidence(
-            chance, margins[judged], sizes=sizes, truth=truth[judged], weights=given[judged]
-        )
-        chance = confidence.sharpen(chance, margins[judged], sizes)
-    limits = thresholds.for_each(chance, truth[judged], recipe.promise)
-    unseen = np.full((len(task.labels), len(labels)), np.nan)
-    unseen[known] = margins
+    branches: tuple[int, ...] = ()
+    if trunk:
+        columns = {label: at for at, label in enumerate(trunk[0].labels)}
+        branches = tuple(columns.get(task.branches.get(label, "\0"), -1) for label in labels)
+        chance = _under(chance, trunk[1].of(known[judged]), branches)
+    confidence, limits = _trusted(
+        labels, chance, margins[judged], truth[judged], given[judged], solver.sizes(known[judged]), recipe.promise
+    )
     head = Head(
         task=task.name,
         labels=labels,
@@ -213,32 +299,62 @@ def _learn(solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recip
         calibration=fitted,
         thresholds=limits,
         confidence=confidence,
+        pull=pull,
+        trunk=task.trunk,
+        branches=branches,
     )
     return head, unseen
+
+
+def _under(chance: Numbers, trunk: Judgement, branches: tuple[int, ...]) -> Numbers:
+    """Return chances weighed by how likely each label's branch is; a label of no branch is not held back."""
+    column = np.asarray(branches)
+    above = np.where(column >= 0, trunk.raw[:, np.maximum(column, 0)], trunk.raw.max(axis=1, keepdims=True))
+    weighed = chance * above
+    return np.asarray(weighed / np.maximum(weighed.sum(axis=1, keepdims=True), 1e-300))
+
+
+def _trusted(  # noqa: PLR0917 - parallel arrays of one table
+    labels: tuple[str, ...],
+    chance: Numbers,
+    margins: Numbers,
+    truth: NDArray[np.int64],
+    given: Numbers,
+    sizes: NDArray[np.int64],
+    promise: Promise,
+) -> tuple[Confidence | None, tuple[float, ...]]:
+    """Fit confidence and thresholds on answers about messages that were not known."""
+    reject = labels.index(NONE) if NONE in labels else None
+    inside = np.ones(len(truth), bool) if reject is None else chance.argmax(axis=1) != reject
+    confidence = None
+    if len(truth) >= _ENOUGH:
+        share = given if reject is None else np.where(truth == reject, given * _REJECT_SHARE, given)
+        confidence = calibration.fit_confidence(chance, margins, sizes=sizes, truth=truth, weights=share, reject=reject)
+        chance = confidence.sharpen(chance, margins, sizes, reject=reject)
+    if reject is None:
+        return confidence, thresholds.for_each(chance, truth, promise)
+    chance[:, reject] = -1
+    limits = thresholds.for_each(chance[inside], np.where(truth == reject, -1, truth)[inside], promise)
+    return confidence, tuple(NEVER if at == reject else limit for at, limit in enumerate(limits))
 
 
 class _Solver:
     """Ridge regression in the dual, with leave-group-out answers; the kernel is computed once for all tasks."""
 
-    def __init__(self, rows: Matrix, labelled: int, recipe: Recipe) -> None:
-        self._rows, self._labelled, self._recipe = rows, labelled, recipe
-        self._large = labelled > _MOST_IN_MEMORY
+    def __init__(self, rows: Matrix, anchors: NDArray[np.float32] | None, recipe: Recipe) -> None:
+        self.rows, self._recipe = rows, recipe
+        self._large = rows.shape[0] > _MOST_IN_MEMORY
+        self._near = anchors is not None
         self._last: tuple[bytes, Numbers] | None = None
         if self._large:
             return
-        kernel = gram(rows)
-        self._topics: NDArray[np.float32] | None = None
-        count = min(recipe.topics, rows.shape[0] // 4)
-        if count >= 2 and recipe.topic_weight > 0:  # noqa: PLR2004 - one direction is the mean
-            values, self._topics = leading(kernel, count)
-            kernel = kernel[:labelled, :labelled]
-            part = self._topics[:labelled]
-            kernel = kernel + recipe.topic_weight * ((part * np.maximum(values, 0)) @ part.T)
-        self._kernel = kernel[:labelled, :labelled]
+        self._kernel = gram(rows)
+        if anchors is not None:
+            self._kernel += np.float32(recipe.nearness) * directions.nearness(anchors, anchors)
 
     def sizes(self, known: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many features each of these messages has."""
-        return np.asarray(np.diff(self._rows.indptr)[known])
+        return np.asarray(np.diff(self.rows.indptr)[known])
 
     def solve(  # noqa: PLR0917 - parallel arrays of one problem
         self,
@@ -247,20 +363,20 @@ class _Solver:
         classes: int,
         given: Numbers,
         groups: NDArray[np.int64],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:
-        """Return weights, bias, and the margin of every message as if it and its near-copies were not known."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, Numbers]:
+        """Return weights, bias, pull, and each message's margin as if it and its near-copies were not known."""
         target = np.where(np.arange(classes) == truth[:, None], 1.0, -1.0)
         if self._large:
-            return self._solve_large(known, target, given, groups)
+            weights, bias, margins = self._solve_large(known, target, given, groups)
+            return weights, bias, None, margins
         inverse = self._inverse(known, given)
         dual = inverse @ target
         margins = target - _without_group(inverse, dual, groups)
-        every = np.zeros((self._rows.shape[0], classes))
+        every = np.zeros((self.rows.shape[0], classes), np.float32)
         every[known] = dual
-        if self._topics is not None:
-            every += self._recipe.topic_weight * (self._topics @ (self._topics[known].T @ dual))
-        weights = np.asarray(self._rows.T @ every.astype(np.float32), np.float32)
-        return weights, (_BIAS * dual.sum(axis=0)).astype(np.float32), margins
+        weights = np.asarray(self.rows.T @ every, np.float32)
+        pull = np.float32(self._recipe.nearness) * every if self._near else None
+        return weights, (_BIAS * dual.sum(axis=0)).astype(np.float32), pull, margins
 
     def _inverse(self, known: NDArray[np.int64], given: Numbers) -> Numbers:
         """Return the inverse of the regularised kernel; tasks over the same messages and weights share it."""
@@ -287,7 +403,7 @@ class _Solver:
         self, known: NDArray[np.int64], target: Numbers, given: Numbers, groups: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:
         """Solve by conjugate gradients in the primal, with five folds in place of leave-group-out."""
-        rows = self._rows[known]
+        rows = self.rows[known]
         fold = groups % 5
         margins = np.zeros_like(target)
         for one in range(5):
@@ -311,19 +427,6 @@ def gram(rows: Matrix) -> NDArray[np.float32]:
         part = (rare[start : start + 1000] @ rare.T).tocoo()
         kernel[part.row + start, part.col] += part.data
     return kernel
-
-
-def leading(
-    kernel: NDArray[np.float32], count: int, *, rounds: int = 4
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the largest eigenvalues of a kernel and their vectors, near enough, by subspace iteration."""
-    start = np.random.default_rng(20200).standard_normal((len(kernel), min(len(kernel), count + 50)))
-    basis = start.astype(np.float32)
-    for _ in range(rounds):
-        basis = np.linalg.qr(kernel @ basis)[0]
-    values, turned = np.linalg.eigh(basis.T @ (kernel @ basis))
-    largest = np.argsort(-values)[:count]
-    return values[largest].astype(np.float32), np.asarray(basis @ turned[:, largest], np.float32)
 
 
 def conjugate(

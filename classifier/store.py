@@ -14,14 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.calibration import Calibration, Confidence
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew
 from classifier.features import Block, Source, Unit, Vectoriser, Vocabulary
 from classifier.model import Head, Model
+from classifier.thresholds import NEVER
+from classifier.topics import Packed, Topics, packed, unit
 
-FORMAT: Final = 1
-"""Raised whenever an older program could no longer read what we write."""
+FORMAT: Final = 2
+"""Raised whenever an older program could no longer read what we write.
+
+1 had neither topics nor the reject class in its confidence: such models still answer, but dispatch nothing.
+"""
 MANIFEST: Final = "manifest.json"
 ARRAYS: Final = "arrays.npz"
 _FEW_LABELS: Final = 30
@@ -64,6 +70,8 @@ def save(
                     "shift": list(head.calibration.shift),
                     "thresholds": list(head.thresholds),
                     "confidence": asdict(head.confidence) if head.confidence else None,
+                    "trunk": head.trunk,
+                    "branches": list(head.branches),
                 }
                 for head in model.heads.values()
             ],
@@ -178,7 +186,30 @@ def _arrays(model: Model) -> dict[str, Any]:
         arrays[f"weights{at}"] = np.rint(head.weights / step).astype(kind)
         arrays[f"step{at}"] = step.astype(np.float32)
         arrays[f"bias{at}"] = head.bias
+        if head.pull is not None:
+            reach = np.maximum(np.abs(head.pull).max(axis=0), 1e-9) / most
+            arrays[f"pull{at}"] = np.rint(head.pull / reach).astype(kind)
+            arrays[f"reach{at}"] = reach.astype(np.float32)
+    if model.topics is not None and model.anchors is not None:
+        arrays["topic_columns"] = model.topics.columns
+        arrays["topic_scale"] = model.topics.basis.scale
+        arrays["topic_basis"] = _nibbles(model.topics.basis.whole)
+        arrays["anchors"] = _nibbles(packed(model.anchors).whole)
+        arrays["topic_shape"] = np.array([model.topics.basis.whole.shape[1]], np.int32)
     return arrays
+
+
+def _nibbles(whole: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Return a matrix of -7..7, two numbers a byte, rows padded to whole bytes."""
+    even = np.pad(whole, ((0, 0), (0, whole.shape[1] % 2))).astype(np.int16) + 8
+    return np.asarray(even[:, ::2] * 16 + even[:, 1::2], np.uint8)
+
+
+def _unpacked(bytes_: NDArray[np.uint8], width: int) -> NDArray[np.int8]:
+    if bytes_.ndim != 2 or bytes_.shape[1] != (width + 1) // 2:  # noqa: PLR2004 - a matrix
+        raise ValueError("packed numbers have another shape")
+    both = np.stack([bytes_ >> 4, bytes_ & 15], axis=2).reshape(len(bytes_), -1)[:, :width]
+    return np.asarray(both.astype(np.int8) - np.int8(8))
 
 
 def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
@@ -195,20 +226,40 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
         )
     heads = {}
     vectoriser = Vectoriser(tuple(vocabularies))
+    trusted = manifest["format"] >= 2  # noqa: PLR2004 - see FORMAT
+    topics, anchors = _topics(arrays, vectoriser.size)
     for at, row in enumerate(manifest["heads"]):
         weights = arrays[f"weights{at}"].astype(np.float32) * arrays[f"step{at}"]
         if weights.shape != (vectoriser.size, len(row["labels"])):
             raise ValueError("weights do not fit the vocabulary")
+        pull = arrays[f"pull{at}"].astype(np.float32) * arrays[f"reach{at}"] if f"pull{at}" in arrays else None
+        if pull is not None and (anchors is None or pull.shape != (len(anchors), len(row["labels"]))):
+            raise ValueError("pull does not fit the anchors")
         heads[row["task"]] = Head(
             task=row["task"],
             labels=tuple(row["labels"]),
             weights=weights,
             bias=arrays[f"bias{at}"],
             calibration=Calibration(row["scale"], tuple(row["shift"])),
-            thresholds=tuple(row["thresholds"]),
-            confidence=_confidence(row["confidence"]),
+            thresholds=tuple(row["thresholds"]) if trusted else (NEVER,) * len(row["labels"]),
+            confidence=_confidence(row["confidence"]) if trusted else None,
+            pull=pull,
+            trunk=row.get("trunk", ""),
+            branches=tuple(row.get("branches", ())),
         )
-    return Model(vectoriser=vectoriser, heads=heads)
+    return Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=anchors)
+
+
+def _topics(arrays: Mapping[str, Any], size: int) -> tuple[Topics | None, NDArray[np.float32] | None]:
+    if "topic_columns" not in arrays:
+        return None, None
+    width = int(arrays["topic_shape"][0])
+    columns, scale = arrays["topic_columns"], arrays["topic_scale"]
+    whole = _unpacked(arrays["topic_basis"], width)
+    if len(columns) != len(whole) or len(scale) != len(whole) or (len(columns) and int(columns.max()) >= size):
+        raise ValueError("topics do not fit the vocabulary")
+    anchors = unit(_unpacked(arrays["anchors"], width).astype(np.float32))
+    return Topics(columns, Packed(whole, scale), size), anchors
 
 
 def _confidence(row: Mapping[str, Any] | None) -> Confidence | None:

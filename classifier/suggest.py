@@ -13,15 +13,13 @@ import numpy as np
 
 from classifier import explanations, features, learning, seeds, store, text
 from classifier.explanations import Highlight
-from classifier.model import NONE, Judgement, Model
+from classifier.model import LIKELY, NONE, Judgement, Model
 from classifier.newcomers import MOST, Newcomer, Newcomers
 from classifier.seeds import Seeds
 from classifier.signals import Flag, PersonalSpan, PlaceFound, Sentiment, Signals, Urgency
 
 _FEW_CHARACTERS: Final = 4
 _TOP: Final = 3
-_LIKELY: Final = 0.5
-"""Below an even chance the first candidate is no answer, only the first of a list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +147,7 @@ class Suggester:
                 reasons=tuple(reasons),
             )
         rows = self.model.vectors([message])
-        answers = {task: self._answer(task, self.model.judge(task, rows)) for task in self.model.heads}
+        answers = {task: self._answer(task, judged) for task, judged in self.model.judge_all(rows).items()}
         category = self._with_newcomers(
             answers.get(learning.CATEGORY, answers.get(learning.LABEL, Answer())), title, body
         )
@@ -223,9 +221,9 @@ class Suggester:
             if judged.labels[at] != NONE
         )
         reason = ""
-        if NONE in judged.labels and int(chance.argmax()) == judged.labels.index(NONE):
+        if judged.outside[0]:
             reason = "内容可能不属于任何已知类别，请人工判断。"
-        elif not candidates or candidates[0].probability < _LIKELY:
+        elif not candidates or candidates[0].probability < LIKELY:
             reason = "把握不足，请人工从候选中选择。"
         return Answer(
             candidates=candidates,
@@ -240,7 +238,7 @@ class Suggester:
 
     def _usual_urgency(self, category: Answer) -> str:
         leaf = self._corpus.by_code.get(category.best.label) if category.best else None
-        sure_enough = category.best is not None and category.best.probability >= _LIKELY
+        sure_enough = category.best is not None and category.best.probability >= LIKELY
         return leaf.urgency if leaf and sure_enough else ""
 
     def _departments(self, category: Answer) -> Departments:

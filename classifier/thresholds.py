@@ -23,6 +23,8 @@ class Promise:
     precision: float = 0.98
     z: float = 0.0
     """How many standard errors below the measured precision the lower bound lies (1.28 = 90 % one-sided)."""
+    spare: float = 0.0
+    """How much above the promise a threshold aims: the lowest that just kept it was lucky to (decision 0015)."""
     floor: float = 0.0
     """No threshold below this, whatever was measured: seed sentences prove little about real tickets."""
 
@@ -47,7 +49,7 @@ def lowest(
     hits = np.cumsum(right[order].astype(np.int64))
     count = np.arange(1, len(order) + 1)
     lower = hits / count if promise.z == 0 else _lower(hits, count, promise.z)
-    enough = np.flatnonzero((lower >= promise.precision) & (count >= fewest))
+    enough = np.flatnonzero((lower >= promise.precision + promise.spare) & (count >= fewest))
     return max(promise.floor, float(confidence[order[enough[-1]]])) if len(enough) else NEVER
 
 

@@ -34,12 +34,24 @@ from classifier import (
 )
 from classifier.features import fields
 from classifier.learning import Example, Learnt
-from classifier.model import NONE
+from classifier.model import NONE, Model, Recipe
 from classifier.suggest import Suggester
 
 HERE: Final = Path(__file__).parent
-PARTS: Final = ("quality", "baseline", "time", "zero", "corrections", "reject", "duplicates", "hotspots", "speed")
+PARTS: Final = (
+    "quality",
+    "fast",
+    "baseline",
+    "time",
+    "zero",
+    "corrections",
+    "reject",
+    "duplicates",
+    "hotspots",
+    "speed",
+)
 _PER_LABEL: Final = 200
+FAST: Final = Recipe(topics=0)
 _COLD: Final = """
 import sys
 from pathlib import Path
@@ -89,7 +101,7 @@ class Bench:
         found = validation.crossed(self.examples, seed=True, unlabelled=self.unlabelled, progress=_say)
         figures = found.figures
         truth = np.array([found.labels.index(one.label) for one in self.examples])
-        sent = evaluation.honest_dispatch(found.probabilities, truth, found.fold, thresholds.Promise())
+        sent = evaluation.honest_dispatch(found.probabilities, truth, found.fold, Recipe().promise)
         best = found.probabilities.argmax(axis=1)
         by_label = {
             label: round(float((truth == at)[sent & (best == at)].mean()), 4)
@@ -113,6 +125,13 @@ class Bench:
                 f" dispatched at {by_label.get(one.label, 1.0):.3f}"
             )
         return {**figures.as_json(), "honest_coverage": float(sent.mean()), "by_label": by_label}
+
+    def fast(self) -> dict[str, Any]:
+        """Measure the same without nearness: what the fast variant gives up."""
+        found = validation.crossed(self.examples, seed=True, recipe=FAST, progress=_say)
+        _row("fast variant, macro-F1", found.figures.macro_f1, "")
+        _row("fast variant, calibration error", found.figures.calibration_error, "")
+        return found.figures.as_json()
 
     def baseline(self) -> dict[str, Any]:
         """Title characters + body characters + body words, linear SVM, one temperature: classifier.md 3."""
@@ -173,16 +192,24 @@ class Bench:
     def zero(self) -> dict[str, Any]:
         """No history at all: the seed corpus against every real message."""
         learnt = learning.learn_default(seeds.load())
-        judged = learnt.model.judge(
-            learning.FIRST, learnt.model.vectors([fields(one.title, one.body) for one in self.examples])
-        )
+        every = learnt.model.judge_all(learnt.model.vectors([fields(one.title, one.body) for one in self.examples]))
+        judged, judged_leaves = every[learning.FIRST], every[learning.CATEGORY]
         figures = evaluation.figures(
             judged.labels, judged.probabilities, [one.label for one in self.examples], dispatched=judged.sure
         )
+        branches = [seeds.load().by_code[code].first for code in judged_leaves.best()]
+        agreed = np.array([said == one.label for said, one in zip(branches, self.examples, strict=True)])
         _row("zero history, macro-F1", figures.macro_f1, ">= 0.80")
         _row("zero history, calibration error", figures.calibration_error, "")
         _row("zero history, dispatched", f"{figures.coverage:.1%} at {figures.coverage_precision:.2%}", "")
-        return {**figures.as_json(), **learnt.made_from}
+        sure = judged_leaves.sure
+        _row("  by leaf, first level right when sure", f"{sure.mean():.1%} at {agreed[sure].mean():.2%}", "")
+        return {
+            **figures.as_json(),
+            **learnt.made_from,
+            "leaf_coverage": float(sure.mean()),
+            "leaf_first_level_precision": float(agreed[sure].mean()),
+        }
 
     def corrections(self) -> dict[str, Any]:
         """Learn from the seed corpus and 200 corrections for each label, against the rest; near-copies kept apart."""
@@ -285,16 +312,13 @@ class Bench:
             folder = Path(place) / "model"
             store.save(learnt.model, folder)
             size = store.size(folder) / 1e6
+            quick = learning.fit(self.examples, seed=True, recipe=FAST).model
             start = time.perf_counter()
             suggester = Suggester.load(folder)
             load_s = time.perf_counter() - start
             batch = self.rows[:3000]
             suggester.suggest("预热", "第一次调用会装载词典")
-            start_cpu = time.process_time()
-            for at in range(0, len(batch), 500):
-                rows = learnt.model.vectors([fields(row.title, row.body) for row in batch[at : at + 500]])
-                learnt.model.judge(learning.LABEL, rows)
-            rate = len(batch) / (time.process_time() - start_cpu)
+            rate, quick_rate = _rate(learnt.model, batch), _rate(quick, batch)
             alone, full = [], []
             for row in self.rows[:500]:
                 start = time.perf_counter()
@@ -315,11 +339,18 @@ class Bench:
             )
             cold = time.perf_counter() - begin
         _row("throughput, one core, tokenising included", f"{rate:.0f} docs/s", ">= 3 000")
+        _row("throughput of the fast variant", f"{quick_rate:.0f} docs/s", "")
         _row("one text, label only, p95", f"{np.percentile(alone, 95):.2f} ms", "<= 5 ms")
         _row("one text, every suggestion, p95", f"{np.percentile(full, 95):.2f} ms", "")
         _row("model file", f"{size:.1f} MB, loaded in {load_s:.2f} s", "<= 10 MB, < 0.5 s")
         _row("cold start to first answer", f"{cold:.2f} s", "<= 3 s")
-        return {"docs_per_second": rate, "p95_ms": float(np.percentile(alone, 95)), "megabytes": size, "cold_s": cold}
+        return {
+            "docs_per_second": rate,
+            "fast_docs_per_second": quick_rate,
+            "p95_ms": float(np.percentile(alone, 95)),
+            "megabytes": size,
+            "cold_s": cold,
+        }
 
 
 def _f1(learnt: Learnt, held: Sequence[Example]) -> float:
@@ -328,6 +359,18 @@ def _f1(learnt: Learnt, held: Sequence[Example]) -> float:
     ).best()
     truth = [one.label for one in held]
     return float(np.mean(list(evaluation.f1_by_label(truth, judged, sorted(set(truth))).values())))
+
+
+def _rate(model: Model, batch: Sequence[datafiles.Row]) -> float:
+    """Return messages a second of processor time, the best of three rounds: other work on the machine only slows."""
+    best = 0.0
+    for _ in range(3):
+        begun = time.process_time()
+        for at in range(0, len(batch), 500):
+            rows = model.vectors([fields(row.title, row.body) for row in batch[at : at + 500]])
+            model.judge(learning.LABEL, rows)
+        best = max(best, len(batch) / (time.process_time() - begun))
+    return best
 
 
 def _million(count: int = 1_000_000) -> float:
