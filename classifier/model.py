@@ -1,9 +1,9 @@
 """Learns from labelled texts and predicts; pure: no file, no clock, no database.
 
 The first learner is ridge regression in its dual form over two likenesses of messages: shared features (linear) and
-nearness among the leading directions of the corpus (`topics`). It takes weights, learns all tasks in one solution,
-and tells for every training message what it would have said without it and its near-copies. For tasks of few labels
-the second learner, `ratios`, is added (docs/decisions/0015).
+nearness among the leading directions of the corpus (`topics`). For tasks of few labels the second learner, `ratios`,
+is added (docs/decisions/0015). Five grouped folds tell what the model would say about each training message had it
+not seen it; calibration, confidence and thresholds are fitted on those answers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from classifier import calibration, neighbours, ratios, thresholds
 from classifier import topics as directions
@@ -35,6 +35,7 @@ NONE: Final = ""
 LIKELY: Final = 0.5
 """Below an even chance the first label is no answer, only the first of a list."""
 _BIAS: Final = 0.3
+FOLDS: Final = 5
 _FEW_LABELS: Final = 30
 _ENOUGH: Final = 400
 """Messages from which on the second rule for confidence can be fitted."""
@@ -42,7 +43,7 @@ _DENSE_COLUMNS: Final = 4096
 _REJECT_SHARE: Final = 0.1
 """What a sentence of the reject class counts when confidence is fitted; for the thresholds it counts whole."""
 _MOST_IN_MEMORY: Final = 12_000
-"""Rows up to which the kernel is held (12 000 squared x 8 bytes = 1.2 GB while solving)."""
+"""Rows up to which the kernel is held (12 000 squared x 4 bytes, twice = 1.2 GB while solving)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,13 +239,15 @@ def fit(
     rows = every[: len(messages)]
     progress("查找重复文本")
     groups = neighbours.groups([message.body for message in messages])
-    topics, anchors = None, None
+    topics, places = None, None
+    strangers = vectoriser.as_unseen(rows, every)
     if len(messages) <= _MOST_IN_MEMORY and recipe.topics and recipe.nearness:
         progress("归纳主题")
         topics = directions.fit(every, recipe.topics, most=recipe.topic_features)
-        anchors = directions.unit(directions.packed(topics.of(rows)).numbers()) if topics else None
+    if topics:
+        places = directions.unit(directions.packed(topics.of(rows)).numbers()), topics.of(strangers)
     progress("求解")
-    solver = _Solver(rows, anchors, recipe)
+    solver = _Solver(rows, strangers, places, recipe)
     heads: dict[str, Head] = {}
     unseen: dict[str, Numbers] = {}
     for task in tasks:
@@ -255,7 +258,7 @@ def fit(
             trunk = above, above.judgement(np.nan_to_num(unseen[task.trunk]), solver.sizes(np.arange(len(messages))))
         heads[task.name], unseen[task.name] = _learn(solver, task, groups, recipe, trunk)
     return Fit(
-        model=Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=anchors),
+        model=Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=places[0] if places else None),
         unseen=unseen,
         sizes=solver.sizes(np.arange(len(messages))),
     )
@@ -270,12 +273,6 @@ def _learn(  # noqa: PLR0917 - five parts of one problem
     truth = np.array([number[task.labels[at] or NONE] for at in known])
     given = np.ones(len(known)) if task.weights is None else np.asarray(task.weights, np.float64)[known]
     weights, bias, pull, margins = solver.solve(known, truth, len(labels), given, groups[known])
-    if recipe.ratios and len(labels) <= _FEW_LABELS:
-        mine = solver.rows[known]
-        other, start = ratios.fit(mine, truth, given, len(labels))
-        weights += np.float32(recipe.ratios) * other
-        bias += np.float32(recipe.ratios) * start
-        margins += recipe.ratios * ratios.unseen(mine, truth, given, len(labels), groups[known])
     unseen = np.full((len(task.labels), len(labels)), np.nan)
     unseen[known] = margins
     judged = np.ones(len(known), bool) if task.judged is None else np.asarray(task.judged, bool)[known]
@@ -339,22 +336,27 @@ def _trusted(  # noqa: PLR0917 - parallel arrays of one table
 
 
 class _Solver:
-    """Ridge regression in the dual, with leave-group-out answers; the kernel is computed once for all tasks."""
+    """Both learners over one set of messages; the kernel is computed once for all tasks."""
 
-    def __init__(self, rows: Matrix, anchors: NDArray[np.float32] | None, recipe: Recipe) -> None:
-        self.rows, self._recipe = rows, recipe
+    def __init__(
+        self,
+        rows: Matrix,
+        strangers: Matrix,
+        anchors: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+        recipe: Recipe,
+    ) -> None:
+        """Take the rows, the same as if unseen, and where both lie among the topics."""
+        self._rows, self._strangers, self._anchors, self._recipe = rows, strangers, anchors, recipe
         self._large = rows.shape[0] > _MOST_IN_MEMORY
-        self._near = anchors is not None
-        self._last: tuple[bytes, Numbers] | None = None
         if self._large:
             return
         self._kernel = gram(rows)
         if anchors is not None:
-            self._kernel += np.float32(recipe.nearness) * directions.nearness(anchors, anchors)
+            self._kernel += np.float32(recipe.nearness) * directions.nearness(anchors[0], anchors[0])
 
     def sizes(self, known: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many features each of these messages has."""
-        return np.asarray(np.diff(self.rows.indptr)[known])
+        return np.asarray(np.diff(self._rows.indptr)[known])
 
     def solve(  # noqa: PLR0917 - parallel arrays of one problem
         self,
@@ -364,54 +366,51 @@ class _Solver:
         given: Numbers,
         groups: NDArray[np.int64],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, Numbers]:
-        """Return weights, bias, pull, and each message's margin as if it and its near-copies were not known."""
+        """Return weights, bias, pull, and each message's margins from the folds without it and its near-copies."""
+        _, turn = np.unique(groups, return_inverse=True)
+        margins = np.zeros((len(known), classes))
+        for one in range(FOLDS):
+            seen, held = np.flatnonzero(turn % FOLDS != one), np.flatnonzero(turn % FOLDS == one)
+            if not len(seen) or not len(held):
+                continue
+            weights, bias, pull = self._once(known[seen], truth[seen], given[seen], classes)
+            margins[held] = np.asarray(self._strangers[known[held]] @ weights) + bias
+            if pull is not None and self._anchors is not None:
+                near = directions.nearness(self._anchors[1][known[held]], self._anchors[0][known[seen]])
+                margins[held] += near @ pull[known[seen]]
+        weights, bias, pull = self._once(known, truth, given, classes)
+        return weights, bias, pull, margins
+
+    def _once(
+        self, known: NDArray[np.int64], truth: NDArray[np.int64], given: Numbers, classes: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None]:
         target = np.where(np.arange(classes) == truth[:, None], 1.0, -1.0)
+        pull = None
+        rows = self._rows[known]
         if self._large:
-            weights, bias, margins = self._solve_large(known, target, given, groups)
-            return weights, bias, None, margins
-        inverse = self._inverse(known, given)
-        dual = inverse @ target
-        margins = target - _without_group(inverse, dual, groups)
-        every = np.zeros((self.rows.shape[0], classes), np.float32)
-        every[known] = dual
-        weights = np.asarray(self.rows.T @ every, np.float32)
-        pull = np.float32(self._recipe.nearness) * every if self._near else None
-        return weights, (_BIAS * dual.sum(axis=0)).astype(np.float32), pull, margins
+            exact, start = conjugate(rows, target, given, self._recipe.ridge)
+            weights, bias = exact.astype(np.float32), start.astype(np.float32)
+        else:
+            dual = self._dual(known, target, given)
+            weights = np.asarray(rows.T @ dual, np.float32)
+            bias = np.float32(_BIAS) * dual.sum(axis=0)
+            if self._anchors is not None:
+                pull = np.zeros((self._rows.shape[0], classes), np.float32)
+                pull[known] = np.float32(self._recipe.nearness) * dual
+        if self._recipe.ratios and classes <= _FEW_LABELS:
+            other, more = ratios.fit(rows, truth, given, classes)
+            weights += np.float32(self._recipe.ratios) * other
+            bias += np.float32(self._recipe.ratios) * more
+        return weights, bias, pull
 
-    def _inverse(self, known: NDArray[np.int64], given: Numbers) -> Numbers:
-        """Return the inverse of the regularised kernel; tasks over the same messages and weights share it."""
-        key = known.tobytes() + given.tobytes()
-        if self._last is not None and self._last[0] == key:
-            return self._last[1]
-        system = self._kernel[np.ix_(known, known)].astype(np.float64) + _BIAS
-        system[np.diag_indices_from(system)] += self._recipe.ridge / np.maximum(given, 1e-3)
-        lower, failed = dpotrf(system.T, lower=1, overwrite_a=1)
-        if not failed:
-            lower, failed = dpotri(lower, lower=1, overwrite_c=1)
-        if failed:
-            raise TooFewExamples("训练数据退化，无法求解：请检查是否几乎全部文本都相同。")
-        # The solver fills one triangle; a loop over blocks mirrors it without a second full copy.
-        for start in range(0, len(lower), 1024):
-            end = min(start + 1024, len(lower))
-            block = np.tril(lower[start:end, start:end])
-            lower[start:end, start:end] = block + np.tril(block, -1).T
-            lower[start:end, end:] = lower[end:, start:end].T
-        self._last = (key, lower)
-        return np.asarray(lower)
-
-    def _solve_large(
-        self, known: NDArray[np.int64], target: Numbers, given: Numbers, groups: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:
-        """Solve by conjugate gradients in the primal, with five folds in place of leave-group-out."""
-        rows = self.rows[known]
-        fold = groups % 5
-        margins = np.zeros_like(target)
-        for one in range(5):
-            seen, held = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
-            weights, bias = conjugate(rows[seen], target[seen], given[seen], self._recipe.ridge)
-            margins[held] = np.asarray(rows[held] @ weights) + bias
-        weights, bias = conjugate(rows, target, given, self._recipe.ridge)
-        return weights.astype(np.float32), bias.astype(np.float32), margins
+    def _dual(self, known: NDArray[np.int64], target: Numbers, given: Numbers) -> NDArray[np.float32]:
+        system = self._kernel[np.ix_(known, known)] + np.float32(_BIAS)
+        system[np.diag_indices_from(system)] += (self._recipe.ridge / np.maximum(given, 1e-3)).astype(np.float32)
+        try:
+            factor = cho_factor(system, overwrite_a=True, check_finite=False)
+        except LinAlgError as problem:
+            raise TooFewExamples("训练数据退化，无法求解：请检查是否几乎全部文本都相同。") from problem
+        return np.asarray(cho_solve(factor, target.astype(np.float32), check_finite=False), np.float32)
 
 
 def gram(rows: Matrix) -> NDArray[np.float32]:
@@ -451,14 +450,3 @@ def conjugate(
             break
         direction = residual + (energy / np.maximum(before, 1e-20)) * direction
     return solution[:-1].astype(np.float64), np.sqrt(_BIAS) * solution[-1].astype(np.float64)
-
-
-def _without_group(inverse: Numbers, dual: Numbers, groups: NDArray[np.int64]) -> Numbers:
-    """Return target minus prediction for each row when its whole group is left out (exact, closed form)."""
-    missing = dual / np.diag(inverse)[:, None]
-    order = np.argsort(groups, kind="stable")
-    edges = np.flatnonzero(np.diff(groups[order])) + 1
-    for members in np.split(order, edges):
-        if len(members) > 1:
-            missing[members] = np.linalg.solve(inverse[np.ix_(members, members)], dual[members])
-    return missing

@@ -22,7 +22,6 @@ _LOOSE: Final = 0.05
 learner all three are alike (docs/decisions/0015)."""
 _FEWEST: Final = 3
 """A feature of fewer messages has no ratio worth the name."""
-FOLDS: Final = 5
 
 
 def fit(
@@ -51,18 +50,3 @@ def fit(
         weights[:, label] = machine.coef_[0] * ratio
         bias[label] = machine.intercept_[0]
     return weights, bias
-
-
-def unseen(  # noqa: PLR0917 - parallel arrays of one table
-    rows: Matrix, truth: NDArray[np.int64], given: Numbers, classes: int, groups: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Return what the learner says about each message from the other folds; near-copies stay together."""
-    _, which = np.unique(groups, return_inverse=True)
-    margins = np.zeros((len(truth), classes), np.float32)
-    for one in range(FOLDS):
-        seen, held = np.flatnonzero(which % FOLDS != one), np.flatnonzero(which % FOLDS == one)
-        if not len(held) or not len(seen):
-            continue
-        weights, bias = fit(rows[seen], truth[seen], given[seen], classes)
-        margins[held] = np.asarray(rows[held] @ weights) + bias
-    return margins
