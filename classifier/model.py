@@ -9,7 +9,7 @@ not seen it; calibration, confidence and thresholds are fitted on those answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -56,6 +56,8 @@ class Recipe:
     """Leading directions of all texts, labelled or not, in which nearness is measured (0 switches this off)."""
     topic_features: int = 28_000
     """The commonest features, which span the directions; the rest would only make the file large."""
+    few: int = 400
+    """Fewer messages than this hold no topics, only names: they are learnt better by shared features alone."""
     nearness: float = 24.0
     """How much nearness weighs beside shared features."""
     ratios: float = 0.5
@@ -228,6 +230,8 @@ def fit(
 ) -> Fit:
     """Learn all tasks from the same messages; unlabelled ones only shape which words go together."""
     recipe = recipe or Recipe()
+    if len(messages) < recipe.few:
+        recipe = replace(recipe, topics=0, ratios=0, ridge=min(1.0, recipe.ridge))
     for task in tasks:
         found = {label for label in task.labels if label is not None}
         if len(found) < 2:  # noqa: PLR2004 - nothing to tell apart

@@ -34,7 +34,7 @@ from tests.classifier.voices import examples
 
 @pytest.fixture(scope="module")
 def learnt() -> Learnt:
-    return learning.fit(examples(), seed=False)
+    return learning.fit(examples(), seed=False, recipe=Recipe(few=0))
 
 
 def test_a_model_tells_three_subjects_apart(learnt: Learnt) -> None:
@@ -52,7 +52,7 @@ def test_a_model_tells_three_subjects_apart(learnt: Learnt) -> None:
     assert np.allclose(judged.probabilities.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(topics=0, ratios=0), Recipe(topics=0), Recipe(topics=8)])
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(topics=0, few=0), Recipe(topics=8, few=0)])
 def test_the_answer_about_an_unseen_message_comes_from_a_model_without_it(recipe: Recipe) -> None:
     """The same as training without the fold, but for the words that only the fold made known."""
     given_ = examples()[::2]
@@ -113,6 +113,11 @@ def test_the_leading_directions_are_those_of_the_messages() -> None:
     ours = found.of(rows)
     assert np.allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
     assert np.corrcoef((ours @ ours.T).ravel(), (exact @ exact.T).ravel())[0, 1] > 0.97
+
+
+def test_few_messages_are_learnt_without_topics(learnt: Learnt) -> None:
+    assert learnt.model.topics is not None
+    assert learning.fit(examples(), seed=False).model.topics is None
 
 
 def test_nearness_is_one_for_the_same_direction_and_falls_with_distance() -> None:
