@@ -197,7 +197,7 @@ class Suggester:
             return Answer(
                 candidates=ranked, abstained=answer.abstained, reason=answer.reason, dispatchable=answer.dispatchable
             )
-        likely = ranked[0].probability >= _LIKELY
+        likely = ranked[0].probability >= LIKELY
         return Answer(
             candidates=ranked,
             abstained=not likely,
