@@ -166,7 +166,8 @@ class User:
     login: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{3,19}$")]
     name: Word
     role: Role
-    departments: Annotated[tuple[str, ...], Field(min_length=1)]
+    #: Empty for an arbiter alone: 编办 and 司法 handle no tickets and stand outside every unit that does.
+    departments: tuple[str, ...]
     post: Word
     #: The one account of its role that the start-up message prints.
     shown: bool
@@ -554,6 +555,8 @@ def _check_users(city: City) -> Iterator[str]:
     for user in city.users:
         if user.role not in STAFF:
             yield f"{file}: {user.login}: role: {user.role} is no person's"
+        if bool(user.departments) is (user.role is Role.ARBITER):
+            yield f"{file}: {user.login}: departments: only an arbiter belongs to none"
         for code in user.departments:
             if code not in city.department_by_code:
                 yield f"{file}: {user.login}: departments: no department {code}"

@@ -39,7 +39,7 @@ from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.settings import Settings
 from hotline.demo import catalogue as demo_catalogue
-from hotline.demo import data, hands, supervision
+from hotline.demo import data, duty, hands, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.demo.judged import ask_the_model
 from hotline.intake.rules import Concern
@@ -138,11 +138,13 @@ def load(
         )
         demo_catalogue.publish(session, city, corpus, by=administrator, now=people.since)
         matters = _Matters(corpus)
+        made: dict[str, int] = {}
         lives = sorted(city.tickets, key=lambda ticket: (_born(ticket, now), ticket.key))
         for done, ticket in enumerate(lives, 1):
             category = matters.category_of(ticket)
             life = _Life(session, ticket, people, places, born=_born(ticket, now), now=now)
             life.walk(places.categories[category] if category else None)
+            made[ticket.key] = life.ticket_id
             if done % BATCH == 0:
                 session.flush()  # what is let go of must have been written
                 session.expunge_all()
@@ -155,6 +157,18 @@ def load(
             administrator=people.one(Role.ADMINISTRATOR, 0),
             of=people.known,
             store=store,
+            now=now,
+        )
+        duty.enact(
+            session,
+            tickets=made,
+            departments=places.departments,
+            of=people.known,
+            people=duty.People(
+                dispatcher=people.one(Role.DISPATCHER, 0),
+                supervisor=people.one(Role.SUPERVISOR, 0),
+                arbiter=people.one(Role.ARBITER, 0),
+            ),
             now=now,
         )
         supervision.enact(

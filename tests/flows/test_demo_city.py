@@ -33,6 +33,9 @@ from hotline.tickets.queries import counters
 from hotline.tickets.states import Outcome, State
 from hotline.wiring import Installation, wired
 from reports.audit import audit
+from routing import dispute_queries, duty_queries
+from routing.duty_models import Dispute
+from routing.duty_rules import DisputeState
 from routing.models import Answer, Department, Dispatch
 from routing.queries import ListFilter, departments_of, ticket_list
 from tests.conftest import NOW
@@ -222,6 +225,25 @@ def test_what_is_only_registered_waits_for_the_model(reading: Session) -> None:
     registered = list(reading.scalars(select(Ticket).where(Ticket.state == State.REGISTERED)))
     assert {ticket.id for ticket in registered} <= waiting
     assert all(ticket.category_id is None for ticket in registered)
+
+
+def test_a_return_waits_and_two_disputes_are_argued_one_of_them_ruled_on(reading: Session) -> None:
+    waiting = duty_queries.returns_waiting(reading, actor(reading, "paidan01")).rows
+    assert [(one.title, one.suggested) for one in waiting] == [
+        ("业委会换届街道迟迟不启动", "市住房和城乡建设局"),
+    ]
+    assert waiting[0].decide_due_at > NOW
+    arbiter = actor(reading, "caijue01")
+    assert not arbiter.department_ids
+    seen = {one.state: one for one in reading.scalars(select(Dispute))}
+    assert set(seen) == {DisputeState.OPEN, DisputeState.RULED}
+    assert seen[DisputeState.OPEN].due_at > NOW + timedelta(days=4)
+    for dispute in seen.values():
+        assert len(dispute_queries.dispute_for(reading, arbiter, dispute.id).positions) == 2
+    ruled = reading.get_one(Ticket, seen[DisputeState.RULED].ticket_id)
+    alike = reading.scalars(select(Ticket).where(Ticket.category_id == ruled.category_id, Ticket.id != ruled.id)).all()
+    assert alike
+    assert all(duty_queries.precedents_for(reading, one) for one in alike)
 
 
 def test_every_role_has_its_shown_account_which_the_password_opens(reading: Session, city: City) -> None:

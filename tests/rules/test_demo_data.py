@@ -317,6 +317,13 @@ def test_a_wrong_review_is_told_by_file_and_key(city: City, tmp_path: Path, chan
         ("users.toml", 'role = "auditor"', 'role = "device"', "users.toml: huifang01: role: device is no person's"),
         ("users.toml", '["water_supply"]', '["hotline_center"]', "shuiwu01: departments: a responder does not belong"),
         ("users.toml", '["water_supply"]', '["navy"]', "shuiwu01: departments: no department navy"),
+        (
+            "users.toml",
+            "departments = []",
+            'departments = ["hotline_center"]',
+            "caijue01: departments: only an arbiter",
+        ),
+        ("users.toml", '["water_supply"]', "[]", "shuiwu01: departments: only an arbiter belongs to none"),
         ("users.toml", 'login = "huawu02"', 'login = "huawu01"', "users.toml: huawu01: login stands twice"),
         ("users.toml", "\nshown = true", "\nshown = false", "users.toml: role operator: 0 accounts are shown"),
         ("users.toml", "\nshown = true", '\nshown = true\npassword = "x"', "huawu01: password: "),
