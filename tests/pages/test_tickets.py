@@ -621,7 +621,8 @@ def test_a_new_ticket_can_be_sent_refused_or_answered(house: House) -> None:
     ways = _ways(house.browse("dispatcher"), number)
     assert ways == [
         f"/dispatch/{number}",
-        *(f"/tickets/{number}/{act}" for act in ("answer", "refuse", "transfer", "edit", "withdraw")),
+        f"/disputes/new/{number}",
+        *(f"/tickets/{number}/{act}" for act in ("answer", "refuse", "transfer", "edit", "withdraw", "merge")),
     ]
 
 
