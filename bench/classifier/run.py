@@ -191,13 +191,14 @@ class Bench:
 
     def zero(self) -> dict[str, Any]:
         """No history at all: the seed corpus against every real message."""
-        learnt = learning.learn_default(seeds.load())
+        corpus = seeds.load()
+        learnt = learning.learn_default(corpus)
         every = learnt.model.judge_all(learnt.model.vectors([fields(one.title, one.body) for one in self.examples]))
         judged, judged_leaves = every[learning.FIRST], every[learning.CATEGORY]
         figures = evaluation.figures(
             judged.labels, judged.probabilities, [one.label for one in self.examples], dispatched=judged.sure
         )
-        branches = [seeds.load().by_code[code].first for code in judged_leaves.best()]
+        branches = [corpus.by_code[code].first for code in judged_leaves.best()]
         agreed = np.array([said == one.label for said, one in zip(branches, self.examples, strict=True)])
         _row("zero history, macro-F1", figures.macro_f1, ">= 0.80")
         _row("zero history, calibration error", figures.calibration_error, "")
