@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from classifier.store import ensure_default_model
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Role
 from hotline.core.settings import Settings
@@ -24,6 +25,7 @@ from hotline.tickets.actions import set_setting
 from hotline.tickets.models import Category, InstallationSetting
 from hotline.wiring import open_installation
 from routing.models import Department, DepartmentKind, Membership
+from routing.serving import models_folder
 
 DEPARTMENTS = 40
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +49,7 @@ class House:
         self.url = self.postgres.start()
         redis_url = self.broker.start()
         upgrade(self.url)
+        ensure_default_model(models_folder(self.home))
         self.environment = {
             **os.environ,
             "HOTLINE_HOME": str(self.home),

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql import ColumnElement, CompoundSelect, Select
+from sqlalchemy.sql import ColumnElement, Select
 
 from hotline.core.clock import end_of_day
 from hotline.core.errors import Invalid, NotFound
@@ -313,7 +313,7 @@ def ticket_list(
     limit = min(limit, MOST_ROWS)
     by_due = wanted.order == "due"
     backwards, key = _parse_cursor(cursor, by_due=by_due)
-    query = _filtered(actor, wanted, now=now)
+    query = _filtered(wanted, now=now)
     if by_due:
         query = query.where(Ticket.due_at.is_not(None))
         if key is not None:
@@ -327,7 +327,12 @@ def ticket_list(
         if key is not None:
             query = query.where(column > key[1] if backwards else column < key[1])
         order = (column.asc(),) if backwards else (column.desc(),)  # type: ignore[assignment]
-    found = [_row(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+    query = query.order_by(*order).limit(limit + 1)
+    found: list[TicketRow] = []
+    for scope in _scopes(actor):
+        seen = {row.id for row in found}
+        found += [_row(*row) for row in session.execute(query.where(scope)) if row[0].id not in seen]
+    found.sort(key=lambda row: (row.due_at or now if by_due else now, row.id), reverse=backwards is by_due)
     more = len(found) > limit
     rows = found[:limit]
     if backwards:
@@ -459,7 +464,7 @@ def open_by_department(session: Session, *, now: datetime) -> Sequence[Mapping[s
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
-def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C901 - one line per filter; a select of seven columns has no readable type
+def _filtered(wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C901 - one line per filter; a select of seven columns has no readable type
     query: Any = select(
         Ticket,
         Category.path,
@@ -481,8 +486,6 @@ def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noq
         .join(Dispatch, and_(Dispatch.ticket_id == Ticket.id, Dispatch.is_current), isouter=True)
         .join(Department, Department.id == Dispatch.department_id, isouter=True)
     )
-    if not actor.can(Permission.TICKET_VIEW_ALL):
-        query = query.where(Ticket.id.in_(_tickets_of(actor.department_ids)))
     for column, value in (
         (Ticket.outcome, wanted.outcome),
         (Ticket.kind, wanted.kind),
@@ -513,10 +516,20 @@ def _filtered(actor: Actor, wanted: ListFilter, *, now: datetime) -> Any:  # noq
     return query
 
 
-def _tickets_of(department_ids: Iterable[int]) -> CompoundSelect[Any]:
-    held, mine = aliased(Dispatch, name="held"), list(department_ids)
-    helps = select(Subtask.ticket_id).where(Subtask.department_id.in_(mine), Subtask.kind == PartKind.ASSIST)
-    return select(held.ticket_id).where(held.department_id.in_(mine)).union(helps)
+def _scopes(actor: Actor) -> Sequence[ColumnElement[bool]]:
+    """Return what together means `visible_to`, each a question of its own that the planner can begin from either end.
+
+    As one condition with OR the whole history of a department was gathered for each page: 200 ms at 100 000 tickets.
+    """
+    if actor.can(Permission.TICKET_VIEW_ALL):
+        return (true(),)
+    held, mine = aliased(Dispatch, name="held"), list(actor.department_ids)
+    return (
+        Ticket.id.in_(select(held.ticket_id).where(held.department_id.in_(mine))),
+        Ticket.id.in_(
+            select(Subtask.ticket_id).where(Subtask.department_id.in_(mine), Subtask.kind == PartKind.ASSIST)
+        ),
+    )
 
 
 def _below(category_id: int) -> Select[Any]:
@@ -857,7 +870,7 @@ class Due:
 
 def of_caller(session: Session, actor: Actor, fingerprint: bytes, *, now: datetime, limit: int = 30) -> list[TicketRow]:
     """Return the newest tickets of one caller that a person may see, found by the fingerprint of the number."""
-    query = _filtered(actor, ListFilter(), now=now).where(Ticket.phone_index == fingerprint)
+    query = _filtered(ListFilter(), now=now).where(Ticket.phone_index == fingerprint, or_(*_scopes(actor)))
     return [_row(*row) for row in session.execute(query.order_by(Ticket.id.desc()).limit(min(limit, MOST_ROWS)))]
 
 
@@ -995,7 +1008,7 @@ def tickets_where(
     """
     limit = min(limit, MOST_ROWS)
     backwards, key = _parse_cursor(cursor, by_due=False)
-    query = _filtered(actor, ListFilter(), now=now).where(condition)
+    query = _filtered(ListFilter(), now=now).where(condition, or_(*_scopes(actor)))
     if key is not None:
         query = query.where(Ticket.id > key[1] if backwards else Ticket.id < key[1])
     order = Ticket.id.asc() if backwards else Ticket.id.desc()
