@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, literal, or_, select, tuple_
@@ -17,12 +17,12 @@ from hotline.people.models import User
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.states import State
 from routing.duty_models import Dispute, DisputeParty, PanelMember, Position, Ruling
-from routing.duty_queries import department_names, microseconds, parse_pair, turned
+from routing.duty_queries import department_names
 from routing.duty_rules import Cause, DisputeState, RulingState, Seat, Stance
 from routing.models import Department
+from routing.paging import instant, microseconds, parse_pair, turned
 
 MOST_ROWS: Final = 100
-_EPOCH_US: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +140,7 @@ def dispute_list(
     rising = open_only is not backwards
     column = Dispute.due_at if open_only else Dispute.ended_at
     if key is not None:
-        at = datetime.fromisoformat("1970-01-01T00:00:00+00:00") + key[0] * _EPOCH_US
-        here, there = tuple_(column, Dispute.id), tuple_(literal(at), literal(key[1], BigInteger))
+        here, there = tuple_(column, Dispute.id), tuple_(literal(instant(key[0])), literal(key[1], BigInteger))
         query = query.where(here > there if rising else here < there)
     order = (column.asc(), Dispute.id.asc()) if rising else (column.desc(), Dispute.id.desc())
     found = [

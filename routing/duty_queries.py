@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, bindparam, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from hotline.core.errors import Invalid, NotFound
+from hotline.core.errors import NotFound
 from hotline.core.permissions import Actor
 from hotline.people.models import User
 from hotline.tickets.models import Category, Ticket
@@ -20,14 +18,11 @@ from hotline.tickets.vocabulary import Urgency
 from routing.duty_models import Dispute, DisputeParty, Return, Ruling
 from routing.duty_rules import ReturnReason, ReturnState, RulingState, precedent_fits
 from routing.models import Department, DepartmentKind, Dispatch
+from routing.paging import instant, microseconds, parse_pair, turned
 from routing.queries import visible_to
 
 MOST_ROWS: Final = 100
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_MOST_KEY: Final = 2**53
 _TERRITORIAL: Final = frozenset({DepartmentKind.DISTRICT, DepartmentKind.STREET})
-_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +83,7 @@ def returns_waiting(session: Session, actor: Actor, *, cursor: str = "", limit: 
     query = _returns(actor).where(Return.state == ReturnState.OPEN)
     if key is not None:
         here = tuple_(Return.decide_due_at, Return.id)
-        there = tuple_(literal(_EPOCH + key[0] * _MICROSECOND), literal(key[1], BigInteger))
+        there = tuple_(literal(instant(key[0])), literal(key[1], BigInteger))
         query = query.where(here < there if backwards else here > there)
     order = (
         (Return.decide_due_at.desc(), Return.id.desc()) if backwards else (Return.decide_due_at.asc(), Return.id.asc())
@@ -302,43 +297,3 @@ def _view(row: Any) -> ReturnView:  # noqa: ANN401 - the columns of the select a
         rework_rounds=ticket.rework_rounds,
         confidential=ticket.confidential,
     )
-
-
-def microseconds(at: datetime) -> int:
-    """Return an instant as a whole number for a cursor."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def turned(
-    found: list[_R], limit: int, *, backwards: bool, started: bool, name: Callable[[_R], str]
-) -> tuple[list[_R], str, str]:
-    """Return the rows of the page in order, and the cursors of the next and the previous page (or empty)."""
-    more, rows = len(found) > limit, found[:limit]
-    if backwards:
-        rows.reverse()
-    if not rows:
-        return [], "", ""
-    has_next, has_previous = (True, more) if backwards else (more, started)
-    return (
-        rows,
-        _cursor("n", name(rows[-1])) if has_next else "",
-        _cursor("p", name(rows[0])) if has_previous else "",
-    )
-
-
-def parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:
-    """Read a cursor of `turned`: whether it goes backwards, and the pair it names; `Invalid` when it is not ours."""
-    if not cursor:
-        return False, None
-    try:
-        direction, one, other = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
-        pair = int(one), int(other)
-        if direction not in {"n", "p"} or not all(0 <= number < _MOST_KEY for number in pair):
-            raise ValueError(direction)  # noqa: TRY301 - one answer to every broken cursor
-    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
-        raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error
-    return direction == "p", pair
-
-
-def _cursor(direction: str, pair: str) -> str:
-    return base64.urlsafe_b64encode(f"{direction}|{pair}".encode()).decode().rstrip("=")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -50,6 +50,7 @@ from routing.models import (
     Standing,
     Suggestion,
 )
+from routing.paging import instant, microseconds, parse_pair, turned
 from routing.part_models import PartKind, Subtask
 from routing.vetting_models import Vetting, VettingState
 
@@ -683,7 +684,7 @@ def dispatch_queue(
     Raises `Invalid` for a cursor that is not one of ours.
     """
     limit = min(limit, MOST_ROWS)
-    backwards, key = _parse_pair(cursor)
+    backwards, key = parse_pair(cursor)
     # First the page's tickets alone, so that what is joined to them is looked up for one page and not for the queue.
     chosen = select(Ticket.id).where(_WAITING, visible_to(actor))
     if category_id is not None:
@@ -697,7 +698,7 @@ def dispatch_queue(
     of_page = chosen.order_by(*order).limit(limit + 1).subquery()
     query = _waiting(actor).join(of_page, of_page.c.id == Ticket.id).order_by(*order)
     found = [_waiting_row(row) for row in session.execute(query)]
-    rows, next_cursor, previous_cursor = _turned(
+    rows, next_cursor, previous_cursor = turned(
         found, limit, backwards=backwards, started=key is not None, name=lambda row: f"{_rank(row.urgency)}|{row.id}"
     )
     return WaitingPage(rows=rows, next_cursor=next_cursor, previous_cursor=previous_cursor)
@@ -714,7 +715,7 @@ def automatic_since(
 ) -> AutomaticPage:
     """Return what went out by itself since then, the newest first, by keyset in both directions."""
     limit = min(limit, MOST_ROWS)
-    backwards, key = _parse_pair(cursor)
+    backwards, key = parse_pair(cursor)
     query: Any = (
         select(Dispatch, Ticket, Category.path, Department.name)
         .join(Ticket, Ticket.id == Dispatch.ticket_id)
@@ -724,7 +725,7 @@ def automatic_since(
     )
     if key is not None:
         here = tuple_(Dispatch.sent_at, Dispatch.id)
-        there = tuple_(literal(_EPOCH + timedelta(microseconds=key[0])), literal(key[1], BigInteger))
+        there = tuple_(literal(instant(key[0])), literal(key[1], BigInteger))
         query = query.where(here > there if backwards else here < there)
     order = (Dispatch.sent_at.asc(), Dispatch.id.asc()) if backwards else (Dispatch.sent_at.desc(), Dispatch.id.desc())
     found = [
@@ -743,12 +744,12 @@ def automatic_since(
         )
         for row, ticket, category, department in session.execute(query.order_by(*order).limit(limit + 1))
     ]
-    rows, next_cursor, previous_cursor = _turned(
+    rows, next_cursor, previous_cursor = turned(
         found,
         limit,
         backwards=backwards,
         started=key is not None,
-        name=lambda row: f"{(row.sent_at - _EPOCH) // timedelta(microseconds=1)}|{row.dispatch_id}",
+        name=lambda row: f"{microseconds(row.sent_at)}|{row.dispatch_id}",
     )
     return AutomaticPage(rows=rows, next_cursor=next_cursor, previous_cursor=previous_cursor)
 
@@ -762,12 +763,6 @@ def went_to(session: Session, ticket_ids: Iterable[int]) -> dict[int, str]:
         .order_by(Dispatch.id)
     )
     return {ticket_id: name for ticket_id, name in rows}  # noqa: C416 - dict() does not see that a row is a pair
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-#: Bigger than any id, and than the microseconds of any year that we shall see.
-_MOST_KEY: Final = 2**53
-_R = TypeVar("_R")
 
 
 def _waiting(actor: Actor) -> Any:  # noqa: ANN401 - a select of seven columns has no readable type
@@ -824,40 +819,6 @@ def _waiting_row(row: Any) -> WaitingTicket:  # noqa: ANN401 - the columns of th
 
 def _rank(urgency: Urgency) -> int:
     return list(Urgency).index(urgency)
-
-
-def _turned(
-    found: list[_R], limit: int, *, backwards: bool, started: bool, name: Callable[[_R], str]
-) -> tuple[list[_R], str, str]:
-    """Return the rows of the page in order, and the cursors of the next and the previous page (or empty)."""
-    more, rows = len(found) > limit, found[:limit]
-    if backwards:
-        rows.reverse()
-    if not rows:
-        return [], "", ""
-    has_next, has_previous = (True, more) if backwards else (more, started)
-    return (
-        rows,
-        _pair_cursor("n", name(rows[-1])) if has_next else "",
-        _pair_cursor("p", name(rows[0])) if has_previous else "",
-    )
-
-
-def _pair_cursor(direction: str, pair: str) -> str:
-    return base64.urlsafe_b64encode(f"{direction}|{pair}".encode()).decode().rstrip("=")
-
-
-def _parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:
-    if not cursor:
-        return False, None
-    try:
-        direction, one, other = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
-        pair = int(one), int(other)
-        if direction not in {"n", "p"} or not all(0 <= number < _MOST_KEY for number in pair):
-            raise ValueError(direction)  # noqa: TRY301 - one answer to every broken cursor
-    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
-        raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error
-    return direction == "p", pair
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from hotline.people.models import User
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from routing.models import Department, Dispatch
-from routing.queries import MOST_ROWS, _parse_pair, _turned, visible_to
+from routing.paging import parse_pair, turned
+from routing.queries import MOST_ROWS, visible_to
 from routing.relations import KnownIncident
 from routing.relations_models import Announcement, Incident, Merge
 from routing.supervision_queries import Page
@@ -116,13 +117,13 @@ def main_of(session: Session, ticket_id: int) -> MainRow | None:
 def incidents(session: Session, *, open_only: bool = True, cursor: str = "", limit: int = 30) -> Page:
     """Return incidents, the newest first, by keyset."""
     limit = min(limit, MOST_ROWS)
-    backwards, key = _parse_pair(cursor)
+    backwards, key = parse_pair(cursor)
     query = _incidents().where(Incident.closed_at.is_(None) if open_only else Incident.closed_at.is_not(None))
     if key is not None:
         query = query.where(Incident.id > key[1] if backwards else Incident.id < key[1])
     order = Incident.id.asc() if backwards else Incident.id.desc()
     found = [_incident(row) for row in session.execute(query.order_by(order).limit(limit + 1))]
-    rows, following, before = _turned(
+    rows, following, before = turned(
         found, limit, backwards=backwards, started=key is not None, name=lambda row: f"0|{row.id}"
     )
     return Page(rows=rows, next_cursor=following, previous_cursor=before)

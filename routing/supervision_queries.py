@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import and_, func, literal, or_, select, tuple_
@@ -19,12 +19,11 @@ from hotline.tickets.states import State
 from hotline.tickets.vocabulary import Urgency
 from routing.deadlines import Card
 from routing.models import Department, Dispatch, Ending
-from routing.queries import MOST_ROWS, _parse_pair, _turned
+from routing.paging import instant, microseconds, parse_pair, turned
+from routing.queries import MOST_ROWS
 from routing.relations_models import Merge
 from routing.supervision_models import Alarm, Leader, NoticeEnding, NoticeForm, ShownCard, SupervisionNotice
 from routing.triggers import SHARE_OF_URGENT, SHARE_OF_VERY_URGENT, Facts, NoticeKind, Trigger
-
-_MICRO: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,7 @@ def concerns(actor: Actor) -> ColumnElement[bool]:
 def alarms(session: Session, actor: Actor, *, heeded: bool = False, cursor: str = "", limit: int = 30) -> Page:
     """Return the alarms that wait for this person (or that were taken note of), the newest first, by keyset."""
     limit = min(limit, MOST_ROWS)
-    backwards, key = _parse_pair(cursor)
+    backwards, key = parse_pair(cursor)
     to = aliased(Department)
     query = (
         select(Alarm, Ticket.number, Ticket.title, Ticket.state, Ticket.due_at, Department.short_name, to.short_name)
@@ -160,7 +159,7 @@ def alarms(session: Session, actor: Actor, *, heeded: bool = False, cursor: str 
             query.order_by(order).limit(limit + 1)
         )
     ]
-    rows, following, before = _turned(
+    rows, following, before = turned(
         found, limit, backwards=backwards, started=key is not None, name=lambda row: f"0|{row.id}"
     )
     return Page(rows=rows, next_cursor=following, previous_cursor=before)
@@ -211,7 +210,7 @@ def cards_in_force(
 ) -> Page:
     """Return the cards that stand now, the oldest deadline first, by keyset; a unit sees its own."""
     limit = min(limit, MOST_ROWS)
-    backwards, key = _parse_pair(cursor)
+    backwards, key = parse_pair(cursor)
     query = (
         select(ShownCard, Ticket.number, Ticket.title, Department.short_name, Dispatch.signed_at)
         .join(Dispatch, Dispatch.id == ShownCard.dispatch_id)
@@ -228,7 +227,7 @@ def cards_in_force(
         query = query.where(ShownCard.department_id == department_id)
     place = tuple_(ShownCard.due_at, ShownCard.id)
     if key is not None:
-        here = tuple_(literal(_moment(key[0])), literal(key[1]))
+        here = tuple_(literal(instant(key[0])), literal(key[1]))
         query = query.where(place < here if backwards else place > here)
     order = (
         (ShownCard.due_at.desc(), ShownCard.id.desc()) if backwards else (ShownCard.due_at.asc(), ShownCard.id.asc())
@@ -246,8 +245,12 @@ def cards_in_force(
         )
         for card, number, title, department, signed in session.execute(query.order_by(*order).limit(limit + 1))
     ]
-    rows, following, before = _turned(
-        found, limit, backwards=backwards, started=key is not None, name=lambda row: f"{_micros(row.due_at)}|{row.id}"
+    rows, following, before = turned(
+        found,
+        limit,
+        backwards=backwards,
+        started=key is not None,
+        name=lambda row: f"{microseconds(row.due_at)}|{row.id}",
     )
     return Page(rows=rows, next_cursor=following, previous_cursor=before)
 
@@ -263,7 +266,7 @@ def notices(
 ) -> Page:
     """Return notices by keyset: `open` and `accounted` in order of the deadline, `ended` the newest first."""
     limit = min(limit, MOST_ROWS)
-    backwards, key = _parse_pair(cursor)
+    backwards, key = parse_pair(cursor)
     ended = which == "ended"
     query = _notices().where(SupervisionNotice.ended_at.is_not(None) if ended else SupervisionNotice.ended_at.is_(None))
     if which == "accounted":
@@ -279,7 +282,7 @@ def notices(
     else:
         place = tuple_(SupervisionNotice.due_at, SupervisionNotice.id)
         if key is not None:
-            here = tuple_(literal(_moment(key[0])), literal(key[1]))
+            here = tuple_(literal(instant(key[0])), literal(key[1]))
             query = query.where(place < here if backwards else place > here)
         order = (
             (SupervisionNotice.due_at.desc(), SupervisionNotice.id.desc())
@@ -287,8 +290,12 @@ def notices(
             else (SupervisionNotice.due_at.asc(), SupervisionNotice.id.asc())
         )
     found = [_notice(row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
-    rows, following, before = _turned(
-        found, limit, backwards=backwards, started=key is not None, name=lambda row: f"{_micros(row.due_at)}|{row.id}"
+    rows, following, before = turned(
+        found,
+        limit,
+        backwards=backwards,
+        started=key is not None,
+        name=lambda row: f"{microseconds(row.due_at)}|{row.id}",
     )
     return Page(rows=rows, next_cursor=following, previous_cursor=before)
 
@@ -385,15 +392,6 @@ def facts_of(session: Session, ticket: Ticket) -> Facts:
 
 
 _SHARES: Final = {Urgency.URGENT: SHARE_OF_URGENT, Urgency.VERY_URGENT: SHARE_OF_VERY_URGENT}
-_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-
-
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // _MICRO
-
-
-def _moment(micros: int) -> datetime:
-    return _EPOCH + micros * _MICRO
 
 
 def _notices() -> Any:  # noqa: ANN401 - a select of eight columns has no readable type

@@ -1,0 +1,62 @@
+"""How lists turn a page by keyset in both directions: a cursor names two whole numbers, a time or a rank, and an id."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+
+from hotline.core.errors import Invalid
+
+_R = TypeVar("_R")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+#: Bigger than any id, and than the microseconds of any year that we shall see.
+_MOST_KEY: Final = 2**53
+
+
+def microseconds(at: datetime) -> int:
+    """Return an instant as a whole number for a cursor."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def instant(key: int) -> datetime:
+    """Return the instant that `microseconds` made a number of."""
+    return _EPOCH + key * _MICROSECOND
+
+
+def turned(
+    found: list[_R], limit: int, *, backwards: bool, started: bool, name: Callable[[_R], str]
+) -> tuple[list[_R], str, str]:
+    """Return the rows of the page in order, and the cursors of the next and the previous page (or empty)."""
+    more, rows = len(found) > limit, found[:limit]
+    if backwards:
+        rows.reverse()
+    if not rows:
+        return [], "", ""
+    has_next, has_previous = (True, more) if backwards else (more, started)
+    return (
+        rows,
+        _cursor("n", name(rows[-1])) if has_next else "",
+        _cursor("p", name(rows[0])) if has_previous else "",
+    )
+
+
+def parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:
+    """Read a cursor of `turned`: whether it goes backwards, and the pair it names; `Invalid` when it is not ours."""
+    if not cursor:
+        return False, None
+    try:
+        direction, one, other = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        pair = int(one), int(other)
+        if direction not in {"n", "p"} or not all(0 <= number < _MOST_KEY for number in pair):
+            raise ValueError(direction)  # noqa: TRY301 - one answer to every broken cursor
+    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
+        raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error
+    return direction == "p", pair
+
+
+def _cursor(direction: str, pair: str) -> str:
+    return base64.urlsafe_b64encode(f"{direction}|{pair}".encode()).decode().rstrip("=")
