@@ -23,8 +23,8 @@ from hotline.core.db import Database
 from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
 from hotline.wiring import open_installation, wired
-from routing.calendars import china
-from routing.sweeping import Swept, sweep
+from routing.clocks.calendars import china
+from routing.supervision.sweeping import Swept, sweep
 
 PAPER = ROOT / "bench" / "sweep.md"
 HEAD = """# The sweep of supervision, measured

@@ -12,37 +12,24 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hotline.core.settings import Settings
-from hotline.web import (
-    account,
-    administration,
-    api,
-    callback_desk,
-    catalogue_desk,
-    category_moves,
-    deadline_desk,
-    department_desk,
-    desk,
-    dispatch_desk,
-    dispute_desk,
-    errors,
-    gate,
-    intake_desk,
-    labels,
-    live,
-    menu,
-    model_card,
-    model_desk,
-    part_desk,
-    public,
-    relations_desk,
-    return_desk,
-    supervision,
-    supervision_desk,
-    territory_desk,
-    tickets,
-    vetting_desk,
-    words_desk,
-)
+from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
+from hotline.web.admin import administration, category_moves, model_card
+from hotline.web.admin import catalogue as catalogue_desk
+from hotline.web.admin import model as model_desk
+from hotline.web.admin import territory as territory_desk
+from hotline.web.admin import words as words_desk
+from hotline.web.desks import callback as callback_desk
+from hotline.web.desks import deadline as deadline_desk
+from hotline.web.desks import department as department_desk
+from hotline.web.desks import dispatch as dispatch_desk
+from hotline.web.desks import disputes as dispute_desk
+from hotline.web.desks import intake as intake_desk
+from hotline.web.desks import overview as supervision
+from hotline.web.desks import part as part_desk
+from hotline.web.desks import relations as relations_desk
+from hotline.web.desks import returns as return_desk
+from hotline.web.desks import supervision as supervision_desk
+from hotline.web.desks import vetting as vetting_desk
 from hotline.wiring import Installation, open_installation
 
 BUILD: Final = "0.1.0"

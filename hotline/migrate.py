@@ -18,18 +18,18 @@ import hotline.intake.models
 import hotline.people.models
 import hotline.telephony.models
 import hotline.tickets.models
-import routing.adjustment_models
-import routing.catalogue_models
-import routing.duty_models
-import routing.labels_models
-import routing.learning_models
-import routing.limits_models
+import routing.answers.part_models
+import routing.answers.vetting_models
+import routing.catalogue.models
+import routing.clocks.models
+import routing.duty.models
+import routing.learning.label_models
+import routing.learning.limit_models
+import routing.learning.models
+import routing.learning.word_models
 import routing.models
-import routing.part_models
-import routing.relations_models
-import routing.supervision_models
-import routing.vetting_models
-import routing.words_models
+import routing.relations.models
+import routing.supervision.models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
 
@@ -42,17 +42,17 @@ MODELS: Final = (
     hotline.tickets.models,
     hotline.intake.models,
     routing.models,
-    routing.part_models,
-    routing.vetting_models,
-    routing.labels_models,
-    routing.catalogue_models,
-    routing.adjustment_models,
-    routing.learning_models,
-    routing.limits_models,
-    routing.words_models,
-    routing.duty_models,
-    routing.supervision_models,
-    routing.relations_models,
+    routing.answers.part_models,
+    routing.answers.vetting_models,
+    routing.learning.label_models,
+    routing.catalogue.models,
+    routing.clocks.models,
+    routing.learning.models,
+    routing.learning.limit_models,
+    routing.learning.word_models,
+    routing.duty.models,
+    routing.supervision.models,
+    routing.relations.models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

@@ -22,16 +22,16 @@ import hotline.intake.actions
 import hotline.people.actions
 import hotline.telephony.actions
 import hotline.tickets.actions
-import routing.adjusting
-import routing.catalogue_trials
-import routing.disputing
-import routing.limits
+import routing.catalogue.trials
+import routing.clocks.adjusting
+import routing.duty.disputing
+import routing.learning.limits
+import routing.learning.training
 import routing.reactions
-import routing.relations
+import routing.relations.joining
 import routing.suggesting
-import routing.sweeping
+import routing.supervision.sweeping
 import routing.telling
-import routing.training
 from hotline.core import outbox
 from hotline.core.db import AtOnce, Database
 from hotline.core.files import FileStore
@@ -146,16 +146,16 @@ def _tell_of_clock(session: Session, event: ClockAdjusted, tools: Installation, 
 
 def _resume_clocks(tools: Installation, now: datetime) -> None:
     with tools.db.begin() as session:
-        routing.adjusting.resume_due(session, now=now)
+        routing.clocks.adjusting.resume_due(session, now=now)
 
 
 def _try_catalogue(_session: Session, event: CatalogueTrialAsked, tools: Installation, _now: datetime) -> None:
-    routing.catalogue_trials.run(tools.db.begin, trial_id=event.trial_id)
+    routing.catalogue.trials.run(tools.db.begin, trial_id=event.trial_id)
 
 
 def _designate(tools: Installation, now: datetime) -> None:
     with tools.db.begin() as session:
-        routing.disputing.designate_overdue(session, now=now)
+        routing.duty.disputing.designate_overdue(session, now=now)
 
 
 def _send_texts(tools: Installation, now: datetime) -> None:
@@ -168,11 +168,11 @@ def _fold_counters(tools: Installation, now: datetime) -> None:  # noqa: ARG001 
 
 
 def _answer_members(session: Session, event: MainAnswered, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
-    routing.relations.answer_members(session, main_id=event.ticket_id, dispatch_id=event.dispatch_id, now=now)
+    routing.relations.joining.answer_members(session, main_id=event.ticket_id, dispatch_id=event.dispatch_id, now=now)
 
 
 def _supervise(tools: Installation, now: datetime) -> None:
-    routing.sweeping.sweep(tools.db.begin, now=now)
+    routing.supervision.sweeping.sweep(tools.db.begin, now=now)
 
 
 def _forget(tools: Installation, now: datetime) -> None:
@@ -190,7 +190,7 @@ def _learn(tools: Installation, now: datetime) -> None:
     for child in [each for each in _CHILDREN if each.poll() is not None]:
         _CHILDREN.remove(child)
     with tools.db.begin() as session:
-        run_id = routing.training.begin_due(session, now=now)
+        run_id = routing.learning.training.begin_due(session, now=now)
     if run_id is None:
         return
     command = [sys.executable, "-m", "hotline.cli", "classifier", "learn", "--run", str(run_id)]
@@ -202,12 +202,12 @@ def _learn(tools: Installation, now: datetime) -> None:
         )
     except OSError as error:
         with tools.db.begin() as session:
-            routing.training.failed(session, run_id, words=f"无法启动训练进程：{error.strerror}", now=now)
+            routing.learning.training.failed(session, run_id, words=f"无法启动训练进程：{error.strerror}", now=now)
 
 
 def _watch_the_promise(tools: Installation, now: datetime) -> None:
     with tools.db.begin() as session:
-        routing.limits.watch(session, now=now)
+        routing.learning.limits.watch(session, now=now)
 
 
 #: Training processes that this worker started, so that it can bury them.

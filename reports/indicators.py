@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from callbacks.models import ReviewVerdict
 from hotline.tickets.states import Outcome
-from routing.part_models import PartEnding
+from routing.answers.part_models import PartEnding
 
 JUSTIFIED = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
 

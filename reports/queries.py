@@ -19,8 +19,8 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Kind
 from reports.indicators import WATCH_REPEATS, WATCH_RETURNS, WATCH_REWORK, ClosingFact, PartFact, Reach, ReviewFact
+from routing.answers.part_models import Subtask
 from routing.models import Department, Dispatch
-from routing.part_models import Subtask
 
 #: A callback belongs into the three days after its planned time (domain.md 3.3: three attempts within three days).
 CALL_WITHIN: Final = timedelta(days=3)

@@ -1,4 +1,4 @@
-"""What dispatchers and departments do: dispatch, sign, contact, answer, rework; returns are in `routing.returning`."""
+"""What dispatchers and departments do: dispatch, sign, contact, answer, rework; returns: `routing.duty.returning`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Attachment, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind
-from routing import catalogue, granting, labels, tree, vetting
-from routing.duty_queries import bound_lead, open_return
+from routing.answers import vetting
+from routing.catalogue import editions as catalogue
+from routing.catalogue import tree
+from routing.catalogue.territory import pairs
+from routing.clocks import granting
+from routing.duty.queries import bound_lead, open_return
 from routing.events import TicketAnswered, TicketDispatched, TicketSigned
-from routing.labels_models import LabelTask, Provenance
+from routing.learning import labels
+from routing.learning.label_models import LabelTask, Provenance
 from routing.models import (
     Answer,
     Department,
@@ -38,7 +43,6 @@ from routing.models import (
     Suggestion,
 )
 from routing.queries import current_dispatch, department_by_code, open_parts, vetting_waits
-from routing.territory import pairs
 
 LEAST_ANSWER: Final = 10
 MOST_TEXT: Final = 10_000

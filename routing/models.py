@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, Computed, FetchedValue, ForeignKey, Inde
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hotline.core.db import Base, EnumText, one_of
-from routing.catalogue_models import CatalogueVersion
+from routing.catalogue.models import CatalogueVersion
 
 
 class DepartmentKind(StrEnum):

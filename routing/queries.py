@@ -38,7 +38,9 @@ from hotline.tickets.models import Category, Region, Ticket, TicketSearch
 from hotline.tickets.queries import locked_here
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
-from routing.catalogue_models import CatalogueVersion
+from routing.answers.part_models import PartKind, Subtask
+from routing.answers.vetting_models import Vetting, VettingState
+from routing.catalogue.models import CatalogueVersion
 from routing.models import (
     Answer,
     CalendarDay,
@@ -51,8 +53,6 @@ from routing.models import (
     Suggestion,
 )
 from routing.paging import instant, microseconds, parse_pair, turned
-from routing.part_models import PartKind, Subtask
-from routing.vetting_models import Vetting, VettingState
 
 MOST_ROWS: Final = 100
 _ONE_DAY: Final = timedelta(days=1)
@@ -235,7 +235,7 @@ def memberships(session: Session, user_ids: Iterable[int]) -> dict[int, list[str
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """Return which tickets this person may see: all, or those his departments have or had in hand, or help with.
 
-    Whoever has a part that was forwarded downwards sees that part alone (routing.parts), never the ticket.
+    Whoever has a part that was forwarded downwards sees that part alone (routing.answers.parts), never the ticket.
     """
     if actor.can(Permission.TICKET_VIEW_ALL):
         return true()
@@ -598,7 +598,7 @@ def _parse_cursor(cursor: str, *, by_due: bool) -> tuple[bool, tuple[datetime | 
 
 #: The dispatcher's order: the most urgent first. A literal, so that a partial index of the same words can serve it.
 _RANK: Final = literal_column("CASE tickets.urgency WHEN '特急' THEN 0 WHEN '紧急' THEN 1 ELSE 2 END", Integer)
-# What is answered with another ticket (routing.relations) waits for that one and not for a dispatcher.
+# What is answered with another ticket (routing.relations.joining) waits for that one and not for a dispatcher.
 _WAITING: Final = literal_column(
     "tickets.state = 'registered' AND NOT EXISTS ("
     "SELECT FROM merges WHERE merges.ticket_id = tickets.id AND merges.answered_at IS NULL)",

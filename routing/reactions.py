@@ -9,8 +9,12 @@ from sqlalchemy.orm import Session
 from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions, adjusting, disputing, labels, relations
+from routing import actions
+from routing.clocks import adjusting
+from routing.duty import disputing
 from routing.events import TicketAnswered
+from routing.learning import labels
+from routing.relations import joining as relations
 
 
 def end_dispatch(session: Session, event: TicketClosed) -> None:

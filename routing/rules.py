@@ -21,7 +21,7 @@ class AutomaticPolicy:
     least: float = 0.9
     #: Category codes (or their beginnings) that always go to a person.
     excluded: tuple[str, ...] = field(default_factory=tuple)
-    #: What goes out by itself is right at least this often, proven in use (routing/selective.py).
+    #: What goes out by itself is right at least this often, proven in use (routing/learning/selective.py).
     promise: float = 0.98
     #: How sure the model must be by the record in use: category code -> probability; "" holds for all others.
     limits: Mapping[str, float] = field(default_factory=dict)

@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hotline.core.db import Database
 from hotline.core.errors import HotlineError
-from routing import words
-from routing.words import City, Tree
+from routing.learning import words
+from routing.learning.words import City, Tree
 
 if TYPE_CHECKING:  # numpy and scipy: only in processes that ask the model
     from classifier.suggest import Suggester

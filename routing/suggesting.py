@@ -15,12 +15,15 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind, Urgency
-from routing import actions, catalogue, limits, territory
+from routing import actions
+from routing.catalogue import editions as catalogue
+from routing.catalogue import territory
+from routing.catalogue.territory import owner_of
+from routing.learning import limits
 from routing.models import Department, Suggestion
 from routing.queries import department_by_code
-from routing.relations_models import Merge
+from routing.relations.models import Merge
 from routing.rules import Decision, decide
-from routing.territory import owner_of
 
 if TYPE_CHECKING:  # the model and its libraries are loaded by the processes that ask it, and by no other
     from classifier.explanations import Highlight

@@ -12,7 +12,7 @@ from hotline.core.permissions import SYSTEM
 from hotline.telephony.actions import queue_text
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act
-from routing.adjustment_models import Adjustment
+from routing.clocks.models import Adjustment
 from routing.events import ClockAdjusted
 from routing.models import Dispatch
 

@@ -22,8 +22,8 @@ from hotline.people.models import User
 from hotline.people.passwords import hash_password
 from hotline.tickets.models import Category, Region, Ticket
 from routing import actions as routing
-from routing import returning
-from routing.duty_models import Return
+from routing.duty import returning
+from routing.duty.models import Return
 from routing.models import Department, DepartmentKind, Membership
 
 PASSWORD = "Correct-horse-9"

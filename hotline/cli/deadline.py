@@ -13,8 +13,8 @@ import click
 from hotline.cli import Refused
 from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.errors import HotlineError
-from routing.calendars import ALARM_DAYS_AHEAD, DayRow, Layer, Period, WorkCalendar, china
-from routing.deadlines import (
+from routing.clocks.calendars import ALARM_DAYS_AHEAD, DayRow, Layer, Period, WorkCalendar, china
+from routing.clocks.deadlines import (
     Change,
     Clock,
     Extension,
@@ -25,7 +25,7 @@ from routing.deadlines import (
     clock_named,
     clocks_for,
 )
-from routing.profiles import (
+from routing.clocks.profiles import (
     REQUEST_TYPES,
     SLA_CLASSES,
     URGENCIES,
@@ -35,7 +35,7 @@ from routing.profiles import (
     canonical,
     load,
 )
-from routing.steps import CLOCK_LABELS, limit_in_words, moment_in_words
+from routing.clocks.steps import CLOCK_LABELS, limit_in_words, moment_in_words
 
 _T = TypeVar("_T")
 _LAST_SECOND: Final = time(23, 59, 59)

@@ -16,7 +16,7 @@ from hotline.core import clock
 from hotline.core.errors import HotlineError
 from hotline.wiring import Installation
 
-#: The calendar must be confirmed this far ahead (house rule; routing.calendars).
+#: The calendar must be confirmed this far ahead (house rule; routing.clocks.calendars).
 CALENDAR_AHEAD_DAYS: Final = 60
 #: From here on deadlines of ten working days cannot be relied on, and the doctor calls it broken.
 CALENDAR_SHORT_DAYS: Final = 20
@@ -145,7 +145,7 @@ def check_model(tools: Installation, now: datetime) -> Iterator[Complaint]:
 
 def check_calendar(tools: Installation, now: datetime) -> Iterator[Complaint]:
     """Count the days ahead that are confirmed."""
-    from routing.granting import calendar
+    from routing.clocks.granting import calendar
 
     with tools.db.read() as session:
         ahead = calendar(session).confirmed_days_ahead(clock.local_day(now))

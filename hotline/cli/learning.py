@@ -16,7 +16,7 @@ from hotline.core import clock
 from hotline.core.permissions import SYSTEM
 from hotline.core.settings import Settings
 from hotline.wiring import Installation, open_installation
-from routing import training
+from routing.learning import training
 
 #: More memory than this a training must not take: 4 000 labels and the seed corpus need about a quarter of it.
 MOST_MEMORY_BYTES: Final = 4 << 30

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from classifier.seeds import Seeds
 from hotline.core.permissions import Actor
 from hotline.demo.data import DATA, City
-from routing import catalogue, territory
-from routing.catalogue import TERRITORIAL, RowWish
-from routing.catalogue_models import DutyContact, Place, PlaceRegion, RegionFallback
+from routing.catalogue import editions as catalogue
+from routing.catalogue import territory
+from routing.catalogue.editions import TERRITORIAL, RowWish
+from routing.catalogue.models import DutyContact, Place, PlaceRegion, RegionFallback
 
 FILE: Final = DATA / "catalogue.toml"
 _NOTE: Final = "首版：按事项分类逐条确定主办单位、通常协办与依据"

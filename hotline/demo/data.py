@@ -24,8 +24,8 @@ from hotline.core.errors import HotlineError
 from hotline.core.permissions import Role
 from hotline.core.personal_data import PersonalKind, find
 from hotline.tickets.vocabulary import Channel, RequestType, Urgency
+from routing.duty.returning import return_reasons
 from routing.models import DepartmentKind, Solved
-from routing.returning import return_reasons
 
 DATA: Final = Path(__file__).parent / "data"
 #: What a citizen or an official writes here is neither a stub nor an essay (characters).

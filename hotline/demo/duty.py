@@ -10,9 +10,9 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from hotline.core.permissions import Actor
-from routing import disputing, returning
-from routing.duty_models import Dispute
-from routing.duty_rules import ReturnReason, Seat, Stance
+from routing.duty import disputing, returning
+from routing.duty.models import Dispute
+from routing.duty.rules import ReturnReason, Seat, Stance
 from routing.queries import current_dispatch
 
 

@@ -17,10 +17,11 @@ from hotline.tickets import files
 from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.states import State
 from hotline.tickets.vocabulary import RequestType, Urgency
-from routing import adjusting, parts
+from routing.answers import parts
+from routing.answers.part_models import PartKind
+from routing.answers.vetting_rules import SETTING, VettingMode, VettingPolicy
+from routing.clocks import adjusting
 from routing.models import Department, Dispatch
-from routing.part_models import PartKind
-from routing.vetting_rules import SETTING, VettingMode, VettingPolicy
 
 #: So many tickets are touched; each needs time enough that nothing of its story runs into the future.
 _WANTED: Final = 6

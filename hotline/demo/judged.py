@@ -19,7 +19,7 @@ def ask_the_model(tools: Installation) -> int:
     Only with a model that is there already: nothing is trained for it. The people of the stories decided without it, so
     their labels stay what they are; the card compares both. No department is kept: the stories send tickets to
     places, streets and firms for the story's sake, and that must not close automatic dispatch to a newcomer
-    (routing/selective.py).
+    (routing/learning/selective.py).
     """
     if not any(tools.models.glob("*/manifest.json")):
         return 0

@@ -24,8 +24,8 @@ import hotline.people.actions
 import hotline.people.queries
 import hotline.tickets.actions
 import routing.actions
+import routing.duty.returning
 import routing.queries
-import routing.returning
 from callbacks.models import ReviewVerdict
 from callbacks.policy import ATTEMPTS, FIRST_HOUR, LAST_HOUR, AttemptOutcome
 from classifier import seeds
@@ -539,7 +539,7 @@ class _Life:
         window = datetime.fromisoformat(self._current().steps["return"]["due"])
         at = _office(sent_at + timedelta(hours=3), before=min(window, _between(sent_at, self.now, 0.5)), after=sent_at)
         at = min(at, _between(sent_at, min(window, self.now), 0.5))
-        asked = routing.returning.ask(
+        asked = routing.duty.returning.ask(
             self.session,
             ticket_id=self.ticket_id,
             version=self._version(),
@@ -551,7 +551,7 @@ class _Life:
             now=at,
         )
         again = at + timedelta(minutes=20 + self.number % 20)
-        routing.returning.uphold(
+        routing.duty.returning.uphold(
             self.session,
             return_id=asked.id,
             department_id=self.department_id,

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
-from routing import supervising
 from routing.models import Dispatch
-from routing.supervision_models import Leader, NoticeForm
-from routing.sweeping import sweep
+from routing.supervision import acting as supervising
+from routing.supervision.models import Leader, NoticeForm
+from routing.supervision.sweeping import sweep
 
 #: Level, family name, post: of the first units that have something in hand, and of nobody who lives.
 _LEADERS: Final = ((1, "高", "分管副职"), (2, "罗", "主要负责人"))

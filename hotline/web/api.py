@@ -27,12 +27,15 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
-from hotline.web import forms, hints, present, proposals
+from hotline.web import forms, present
+from hotline.web.desks import hints, proposals
 from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
-from routing import adjusting, catalogue, parts
 from routing import queries as routing_queries
-from routing.catalogue_rules import Matter
+from routing.answers import parts
+from routing.catalogue import editions as catalogue
+from routing.catalogue.rules import Matter
+from routing.clocks import adjusting
 from routing.models import Solved
 from routing.queries import ListFilter, TicketRow
 

@@ -15,22 +15,22 @@ from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
-from routing.adjustment_models import AdjustmentKind, AdjustmentState
-from routing.catalogue_models import CatalogueState, TrialState
-from routing.catalogue_rules import Flaw
-from routing.deadlines import Card
-from routing.duty_rules import RETURN_REASONS, Cause, DisputeState, ReturnState, RulingState, Seat, Stance
-from routing.labels_models import LabelTask, Provenance
-from routing.learning_models import LearningAct, ModelState, Side, TrainingState
+from routing.answers.part_models import PartEnding, PartKind
+from routing.answers.vetting_models import VettingState
+from routing.answers.vetting_rules import VettingMode
+from routing.catalogue.models import CatalogueState, TrialState
+from routing.catalogue.rules import Flaw
+from routing.clocks.deadlines import Card
+from routing.clocks.models import AdjustmentKind, AdjustmentState
+from routing.duty.rules import RETURN_REASONS, Cause, DisputeState, ReturnState, RulingState, Seat, Stance
+from routing.learning.label_models import LabelTask, Provenance
+from routing.learning.models import LearningAct, ModelState, Side, TrainingState
+from routing.learning.selective import LimitState
+from routing.learning.word_models import EditionState, WordKind
 from routing.models import DepartmentKind, Ending, Solved, Standing
-from routing.part_models import PartEnding, PartKind
-from routing.relations_models import Place
-from routing.selective import LimitState
-from routing.supervision_models import NoticeEnding, NoticeForm
-from routing.triggers import BY_TRIGGER, NoticeKind, Told, Trigger
-from routing.vetting_models import VettingState
-from routing.vetting_rules import VettingMode
-from routing.words_models import EditionState, WordKind
+from routing.relations.models import Place
+from routing.supervision.models import NoticeEnding, NoticeForm
+from routing.supervision.triggers import BY_TRIGGER, NoticeKind, Told, Trigger
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from hotline.web import forms, present
 from hotline.web.errors import status_of
 from hotline.web.gate import address, db, now, open_to_all, tools
 from hotline.web.tracking import ADDED, STARS, URGED, Told, tell
-from routing.granting import UsualLimits, usual_limits
-from routing.territory import Located, locate
+from routing.catalogue.territory import Located, locate
+from routing.clocks.granting import UsualLimits, usual_limits
 
 bp = Blueprint("public", __name__)
 

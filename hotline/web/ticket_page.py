@@ -20,16 +20,19 @@ from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import HANDLING, MOVES, Act, State, acts_from
 from hotline.tickets.vocabulary import Kind, Urgency
-from hotline.web import hints, labels, present, relations_desk, supervision_desk, ticket_search
+from hotline.web import labels, present, ticket_search
+from hotline.web.desks import hints
+from hotline.web.desks import relations as relations_desk
+from hotline.web.desks import supervision as supervision_desk
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
 from hotline.web.ticket_search import SearchRow
 from routing import queries as routing
+from routing.clocks.profiles import ClockName
+from routing.clocks.steps import CLOCK_LABELS
 from routing.models import Ending, Suggestion
-from routing.profiles import ClockName
 from routing.queries import DispatchView
-from routing.steps import CLOCK_LABELS
 
 #: What of a citizen can be looked at, with its words; the order is that of the page.
 REVEALABLE: Final[Mapping[str, str]] = {

@@ -21,7 +21,7 @@ from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
 from hotline.web import labels, present
 from routing.queries import DispatchView, dispatches_of
-from routing.relations_queries import main_of
+from routing.relations.queries import main_of
 
 #: The stars in words, the best first.
 STARS: Final = ((5, "非常满意"), (4, "满意"), (3, "基本满意"), (2, "不满意"), (1, "非常不满意"))

@@ -102,7 +102,7 @@ def upgrade() -> None:
             "body",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="routing.profiles.Profile.to_mapping",
+            comment="routing.clocks.profiles.Profile.to_mapping",
         ),
         sa.Column("first_used_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_profile_versions")),

@@ -18,10 +18,10 @@ from hotline.core.permissions import Actor, Role
 from hotline.people.models import User
 from hotline.tickets.models import Region, Ticket
 from hotline.tickets.states import Outcome, State
-from routing import catalogue
-from routing.catalogue import RowWish
-from routing.catalogue_models import Place, PlaceRegion
-from routing.catalogue_sheets import COLUMNS
+from routing.catalogue import editions as catalogue
+from routing.catalogue.editions import RowWish
+from routing.catalogue.models import Place, PlaceRegion
+from routing.catalogue.sheets import COLUMNS
 from routing.models import Dispatch
 from tests.browser.conftest import City, assert_accessible, assert_fits
 from tests.conftest import NOW

@@ -13,8 +13,8 @@ from hotline.core.db import Database
 from hotline.core.permissions import Actor, Role
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
-from routing.duty_models import Return
-from routing.duty_rules import ReturnState
+from routing.duty.models import Return
+from routing.duty.rules import ReturnState
 from routing.models import Department
 from routing.queries import current_dispatch, departments_of
 from tests.browser.conftest import City, assert_accessible, assert_fits

@@ -13,12 +13,13 @@ from hotline.core.db import Database
 from hotline.core.permissions import Actor, Role
 from hotline.tickets.models import InstallationSetting
 from routing import actions as routing
-from routing import adjusting, parts, vetting
-from routing.adjustment_models import AdjustmentState
+from routing.answers import parts, vetting
+from routing.answers.part_models import PartKind
+from routing.answers.vetting_models import VettingState
+from routing.answers.vetting_rules import SETTING, VettingMode, VettingPolicy
+from routing.clocks import adjusting
+from routing.clocks.models import AdjustmentState
 from routing.models import Department
-from routing.part_models import PartKind
-from routing.vetting_models import VettingState
-from routing.vetting_rules import SETTING, VettingMode, VettingPolicy
 from tests.browser.conftest import City, assert_accessible, assert_fits
 from tests.conftest import NOW
 from tests.makers import dispatched_ticket, feedback, make_actor

@@ -25,11 +25,12 @@ from hotline.tickets.queries import counters, timeline
 from hotline.tickets.states import Act
 from hotline.tickets.vocabulary import RequestType, Urgency
 from routing import actions as routing
-from routing import adjusting, telling
-from routing.adjustment_models import Adjustment, AdjustmentState, ProfileVersion
+from routing import telling
+from routing.clocks import adjusting
+from routing.clocks.models import Adjustment, AdjustmentState, ProfileVersion
+from routing.clocks.profiles import Profile, load
 from routing.events import ClockAdjusted
 from routing.models import Department, Dispatch
-from routing.profiles import Profile, load
 from routing.queries import current_dispatch
 from tests.makers import answered_ticket, dispatched_ticket, feedback, make_actor, make_department, returned_ticket
 

@@ -16,7 +16,7 @@ from hotline.core.db import Database
 from hotline.core.permissions import Role
 from hotline.wiring import SCHEDULE, Installation
 from reports.audit import audit, legal_moves, rules
-from routing.calendars import china
+from routing.clocks.calendars import china
 from tests.makers import answered_ticket, dispatched_ticket, make_actor, make_department, register_ticket
 
 HAPPY = Answers(replied=True, solved=Solved.SOLVED, process=Satisfaction.SATISFIED, result=Satisfaction.SATISFIED)

@@ -15,9 +15,10 @@ from hotline.core.errors import Conflict, Denied, Invalid
 from hotline.core.permissions import Actor, Role
 from hotline.tickets.models import Category, Region
 from routing import actions as routing
-from routing import catalogue, territory
-from routing.catalogue import RowWish
-from routing.catalogue_models import CatalogueRow, CatalogueState, CatalogueVersion, RegionFallback
+from routing.catalogue import editions as catalogue
+from routing.catalogue import territory
+from routing.catalogue.editions import RowWish
+from routing.catalogue.models import CatalogueRow, CatalogueState, CatalogueVersion, RegionFallback
 from routing.models import Department, DepartmentKind
 from tests.makers import make_actor, make_category, make_department, make_region
 

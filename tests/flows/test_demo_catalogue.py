@@ -14,8 +14,9 @@ from hotline.demo import catalogue as demo
 from hotline.demo import data
 from hotline.demo.load import load_catalogue
 from hotline.tickets.models import Category, Region
-from routing import catalogue, territory
-from routing.catalogue_rules import FATAL, Flaw
+from routing.catalogue import editions as catalogue
+from routing.catalogue import territory
+from routing.catalogue.rules import FATAL, Flaw
 from tests.makers import make_actor
 
 

@@ -33,9 +33,10 @@ from hotline.tickets.queries import counters
 from hotline.tickets.states import Outcome, State
 from hotline.wiring import Installation, wired
 from reports.audit import audit
-from routing import dispute_queries, duty_queries
-from routing.duty_models import Dispute
-from routing.duty_rules import DisputeState
+from routing.duty import dispute_queries
+from routing.duty import queries as duty_queries
+from routing.duty.models import Dispute
+from routing.duty.rules import DisputeState
 from routing.models import Answer, Department, Dispatch
 from routing.queries import ListFilter, departments_of, ticket_list
 from tests.conftest import NOW

@@ -19,10 +19,12 @@ from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.states import Act, State
 from reports.audit import audit
 from routing import actions as routing
-from routing import disputing, duty_queries, parts, returning
-from routing.duty_models import Dispute, Position, Ruling
-from routing.duty_rules import DUTY_SETTING, Cause, DisputeState, ReturnState, RulingState, Seat, Stance
-from routing.labels_models import LabelTask, Provenance, TrainingLabel
+from routing.answers import parts
+from routing.duty import disputing, returning
+from routing.duty import queries as duty_queries
+from routing.duty.models import Dispute, Position, Ruling
+from routing.duty.rules import DUTY_SETTING, Cause, DisputeState, ReturnState, RulingState, Seat, Stance
+from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.models import Department, DepartmentKind, Dispatch, Ending, Standing
 from routing.queries import current_dispatch
 from tests.flows.test_at_once import at_once
@@ -169,8 +171,8 @@ def test_the_limit_of_a_dispute_counts_working_days_from_the_next_one(case: Case
     dispute = disputing.open_dispute(
         case.session, ticket_id=case.ticket.id, version=None, words="职责交叉", by=case.dispatcher, now=at
     )
-    from routing import granting
-    from routing.deadlines import due_at
+    from routing.clocks import granting
+    from routing.clocks.deadlines import due_at
 
     assert dispute.due_at == due_at(granting.calendar(case.session), at, workdays=5)
     if opened[0].startswith("2026-10"):
@@ -418,7 +420,7 @@ def test_a_ruling_is_a_precedent_for_its_kind_of_matter_until_it_is_retired(case
 
 
 def test_a_ruling_becomes_a_row_of_the_catalogues_draft_in_one_step(case: Case) -> None:
-    from routing import catalogue
+    from routing.catalogue import editions as catalogue
 
     dispute = case.bounces()
     assert dispute is not None

@@ -13,8 +13,9 @@ from hotline.core.permissions import SYSTEM, Role
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from routing import actions as routing
-from routing import labels, returning
-from routing.labels_models import LabelTask, Provenance, TrainingLabel
+from routing.duty import returning
+from routing.learning import labels
+from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.models import Suggestion
 from tests.makers import (
     answered_ticket,

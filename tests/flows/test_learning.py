@@ -16,9 +16,9 @@ from hotline.core.errors import Conflict, Denied, NotFound
 from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.tickets.actions import set_setting
 from hotline.tickets.models import Category
-from routing import examples, labels, training
-from routing.labels_models import LabelTask, Provenance
-from routing.learning_models import (
+from routing.learning import examples, labels, training
+from routing.learning.label_models import LabelTask, Provenance
+from routing.learning.models import (
     LearningAct,
     LearningEntry,
     ModelState,
@@ -28,8 +28,8 @@ from routing.learning_models import (
     TrainingSide,
     TrainingState,
 )
+from routing.learning.training import LEARNING_SETTING
 from routing.serving import Serving
-from routing.training import LEARNING_SETTING
 from tests.makers import make_actor, make_department, register_ticket
 
 LEAVES = 20

@@ -13,12 +13,12 @@ from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import SYSTEM, Role
 from hotline.tickets.models import Category, Ticket
 from routing import actions as routing
-from routing import labels, limits
-from routing.labels_models import LabelTask, Provenance
-from routing.learning_models import LearningAct, LearningEntry
-from routing.limits_models import DispatchLimit
+from routing.learning import labels, limits
+from routing.learning.label_models import LabelTask, Provenance
+from routing.learning.limit_models import DispatchLimit
+from routing.learning.models import LearningAct, LearningEntry
+from routing.learning.selective import ALL, LimitState
 from routing.models import Department, Suggestion
-from routing.selective import ALL, LimitState
 from tests.makers import make_actor, make_category, make_department, register_ticket
 
 

@@ -13,8 +13,8 @@ from classifier.suggest import Suggester
 from hotline.core.db import Database
 from hotline.core.permissions import SYSTEM, Role
 from hotline.tickets.models import Category
-from routing import labels, words
-from routing.labels_models import LabelTask, Provenance
+from routing.learning import labels, words
+from routing.learning.label_models import LabelTask, Provenance
 from routing.serving import Serving
 from tests.makers import make_actor, register_ticket
 

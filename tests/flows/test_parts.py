@@ -19,9 +19,9 @@ from hotline.tickets.queries import timeline
 from hotline.tickets.states import Act
 from reports.indicators import PartFact, parts_on_time
 from routing import actions as routing
-from routing import parts
+from routing.answers import parts
+from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.models import Answer, Department, Dispatch
-from routing.part_models import PartEnding, PartKind, Subtask
 from routing.queries import ListFilter, current_dispatch, departments_that_held, ticket_for, ticket_list
 from tests.makers import feedback, make_actor, make_department, register_ticket, returned_ticket
 

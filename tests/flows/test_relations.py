@@ -22,11 +22,11 @@ from hotline.tickets.states import State
 from reports.audit import audit
 from routing import actions as routing
 from routing import queries as routing_queries
-from routing import relations
 from routing.models import Answer, Department, Dispatch
-from routing.relations import KnownIncident, alike
-from routing.relations_models import Merge, MergePlace
-from routing.relations_queries import known_incidents, main_of, members_of
+from routing.relations import joining as relations
+from routing.relations.joining import KnownIncident, alike
+from routing.relations.models import Merge, MergePlace
+from routing.relations.queries import known_incidents, main_of, members_of
 from tests.makers import dispatched_ticket, feedback, make_actor, make_department, register_ticket
 
 

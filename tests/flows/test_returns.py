@@ -20,9 +20,10 @@ from hotline.tickets.queries import counters
 from hotline.tickets.states import Act, State
 from reports.audit import audit
 from routing import actions as routing
-from routing import duty_queries, returning
-from routing.duty_models import Return
-from routing.duty_rules import ReturnReason, ReturnState
+from routing.duty import queries as duty_queries
+from routing.duty import returning
+from routing.duty.models import Return
+from routing.duty.rules import ReturnReason, ReturnState
 from routing.models import Answer, Department, Dispatch, Ending
 from routing.queries import current_dispatch
 from tests.flows.test_at_once import at_once

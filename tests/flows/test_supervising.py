@@ -14,10 +14,10 @@ from hotline.core.permissions import Actor, Role
 from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.states import Act
 from routing import actions as routing
-from routing import supervising
 from routing.models import Department
-from routing.supervision_models import Alarm, NoticeEnding, NoticeForm, SupervisionNotice
-from routing.triggers import Rules, Trigger
+from routing.supervision import acting as supervising
+from routing.supervision.models import Alarm, NoticeEnding, NoticeForm, SupervisionNotice
+from routing.supervision.triggers import Rules, Trigger
 from tests.makers import dispatched_ticket, feedback, make_actor, make_department, register_ticket
 
 HOUR = timedelta(hours=1)

@@ -18,13 +18,14 @@ from hotline.tickets.queries import counters
 from hotline.tickets.states import Act
 from reports.audit import audit
 from routing import actions as routing
-from routing import granting, supervising
-from routing.deadlines import Card
+from routing.clocks import granting
+from routing.clocks.deadlines import Card
 from routing.models import Department, Dispatch
-from routing.supervision_models import Alarm, Leader, ShownCard, SupervisionNotice
-from routing.supervision_queries import facts_of
-from routing.sweeping import rules_of, sweep
-from routing.triggers import LADDER, NoticeKind, Rules, Step, Trigger, triggered
+from routing.supervision import acting as supervising
+from routing.supervision.models import Alarm, Leader, ShownCard, SupervisionNotice
+from routing.supervision.queries import facts_of
+from routing.supervision.sweeping import rules_of, sweep
+from routing.supervision.triggers import LADDER, NoticeKind, Rules, Step, Trigger, triggered
 from tests.makers import (
     answered_ticket,
     dispatched_ticket,

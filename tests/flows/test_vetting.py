@@ -20,12 +20,12 @@ from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind, RequestType
 from hotline.web import tracking
 from routing import actions as routing
-from routing import vetting
-from routing.answering import Doubt
+from routing.answers import vetting
+from routing.answers.doubts import Doubt
+from routing.answers.vetting_models import Vetting, VettingState
+from routing.answers.vetting_rules import SETTING, VettingMode, VettingPolicy, why_vetted
 from routing.models import Department
 from routing.queries import current_dispatch, dispatches_of
-from routing.vetting_models import Vetting, VettingState
-from routing.vetting_rules import SETTING, VettingMode, VettingPolicy, why_vetted
 from tests.makers import dispatched_ticket, feedback, make_actor, make_department
 
 ANSWER = "您反映的幸福路路灯不亮，我们今天换了两盏灯的电源，晚上已经亮灯，请您留意。"

@@ -15,10 +15,11 @@ from hotline.core.db import Database
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import Actor, Role
 from hotline.tickets.models import Region
-from routing import territory, words
-from routing.catalogue_models import Place
+from routing.catalogue import territory
+from routing.catalogue.models import Place
+from routing.learning import words
+from routing.learning.word_models import EditionState, WordKind
 from routing.serving import Serving
-from routing.words_models import EditionState, WordKind
 from tests.makers import make_actor, make_region, register_ticket
 
 

@@ -18,22 +18,22 @@ from sqlalchemy import CheckConstraint, inspect
 import callbacks.models
 import callbacks.policy
 import hotline.telephony.models
-import routing.adjustment_models
-import routing.catalogue_models
-import routing.catalogue_rules
-import routing.deadlines
-import routing.duty_rules
-import routing.labels_models
-import routing.learning_models
+import routing.answers.part_models
+import routing.answers.vetting_models
+import routing.answers.vetting_rules
+import routing.catalogue.models
+import routing.catalogue.rules
+import routing.clocks.deadlines
+import routing.clocks.models
+import routing.duty.rules
+import routing.learning.label_models
+import routing.learning.models
+import routing.learning.selective
+import routing.learning.word_models
 import routing.models
-import routing.part_models
-import routing.relations_models
-import routing.selective
-import routing.supervision_models
-import routing.triggers
-import routing.vetting_models
-import routing.vetting_rules
-import routing.words_models
+import routing.relations.models
+import routing.supervision.models
+import routing.supervision.triggers
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
@@ -251,34 +251,34 @@ def enums() -> list[type[StrEnum]]:
         routing.models.DepartmentKind,
         routing.models.Ending,
         routing.models.Solved,
-        routing.part_models.PartKind,
-        routing.vetting_models.VettingState,
-        routing.vetting_rules.VettingMode,
-        routing.part_models.PartEnding,
-        routing.labels_models.LabelTask,
-        routing.labels_models.Provenance,
-        routing.adjustment_models.AdjustmentKind,
-        routing.adjustment_models.AdjustmentState,
-        routing.learning_models.ModelState,
-        routing.learning_models.TrainingState,
-        routing.learning_models.Side,
-        routing.learning_models.LearningAct,
-        routing.selective.LimitState,
-        routing.words_models.WordKind,
-        routing.words_models.EditionState,
-        routing.duty_rules.ReturnReason,
-        routing.duty_rules.ReturnState,
-        routing.relations_models.Place,
-        routing.supervision_models.NoticeEnding,
-        routing.supervision_models.NoticeForm,
-        routing.triggers.NoticeKind,
-        routing.triggers.Told,
-        routing.triggers.Trigger,
-        routing.duty_rules.Cause,
-        routing.duty_rules.DisputeState,
-        routing.duty_rules.Seat,
-        routing.duty_rules.Stance,
-        routing.duty_rules.RulingState,
+        routing.answers.part_models.PartKind,
+        routing.answers.vetting_models.VettingState,
+        routing.answers.vetting_rules.VettingMode,
+        routing.answers.part_models.PartEnding,
+        routing.learning.label_models.LabelTask,
+        routing.learning.label_models.Provenance,
+        routing.clocks.models.AdjustmentKind,
+        routing.clocks.models.AdjustmentState,
+        routing.learning.models.ModelState,
+        routing.learning.models.TrainingState,
+        routing.learning.models.Side,
+        routing.learning.models.LearningAct,
+        routing.learning.selective.LimitState,
+        routing.learning.word_models.WordKind,
+        routing.learning.word_models.EditionState,
+        routing.duty.rules.ReturnReason,
+        routing.duty.rules.ReturnState,
+        routing.relations.models.Place,
+        routing.supervision.models.NoticeEnding,
+        routing.supervision.models.NoticeForm,
+        routing.supervision.triggers.NoticeKind,
+        routing.supervision.triggers.Told,
+        routing.supervision.triggers.Trigger,
+        routing.duty.rules.Cause,
+        routing.duty.rules.DisputeState,
+        routing.duty.rules.Seat,
+        routing.duty.rules.Stance,
+        routing.duty.rules.RulingState,
         routing.models.Standing,
         callbacks.policy.AttemptOutcome,
         callbacks.policy.Solved,
@@ -286,9 +286,9 @@ def enums() -> list[type[StrEnum]]:
         callbacks.policy.Verdict,
         callbacks.models.ReviewVerdict,
         hotline.telephony.models.MessageState,
-        routing.catalogue_models.CatalogueState,
-        routing.catalogue_models.TrialState,
-        routing.catalogue_rules.Flaw,
+        routing.catalogue.models.CatalogueState,
+        routing.catalogue.models.TrialState,
+        routing.catalogue.rules.Flaw,
         QueueName,
     ]
 

@@ -13,7 +13,7 @@ from hotline.people import queries as people
 from hotline.tickets import queries as tickets
 from hotline.wiring import Installation
 from routing import queries as routing
-from routing.granting import calendar
+from routing.clocks.granting import calendar
 from tests.makers import PASSWORD, dispatched_ticket, make_category, make_department, make_user, sign_in
 
 ADDRESSES = ["users", "departments", "categories", "calendar", "settings", "tokens", "jobs"]

@@ -17,10 +17,11 @@ from hotline.core import clock
 from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import Role
 from hotline.wiring import REACTIONS, Installation
-from routing import catalogue, catalogue_trials
-from routing.catalogue import RowView
-from routing.catalogue_models import CatalogueState, CatalogueTrial, CatalogueVersion, TrialState
-from routing.catalogue_sheets import COLUMNS
+from routing.catalogue import editions as catalogue
+from routing.catalogue import trials as catalogue_trials
+from routing.catalogue.editions import RowView
+from routing.catalogue.models import CatalogueState, CatalogueTrial, CatalogueVersion, TrialState
+from routing.catalogue.sheets import COLUMNS
 from routing.events import CatalogueTrialAsked
 from tests.makers import (
     dispatched_ticket,

@@ -15,8 +15,8 @@ from hotline.core.permissions import Role
 from hotline.people.actions import issue_token
 from hotline.tickets.models import Attachment
 from hotline.wiring import Installation
-from routing import adjusting
-from routing.adjustment_models import Adjustment, AdjustmentState
+from routing.clocks import adjusting
+from routing.clocks.models import Adjustment, AdjustmentState
 from tests.makers import count_queries, dispatched_ticket, make_actor, make_department, sign_in
 
 PNG = (

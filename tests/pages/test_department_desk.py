@@ -22,8 +22,8 @@ from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.queries import by_number
 from hotline.tickets.states import Act, State
 from hotline.wiring import Installation
-from routing import returning
-from routing.duty_models import Return
+from routing.duty import returning
+from routing.duty.models import Return
 from routing.models import Answer, Department, Membership
 from routing.queries import current_dispatch
 from tests.makers import (

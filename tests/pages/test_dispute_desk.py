@@ -15,8 +15,8 @@ from hotline.core import clock
 from hotline.core.permissions import Role
 from hotline.tickets.models import Ticket
 from hotline.wiring import Installation
-from routing.duty_models import Dispute, Ruling
-from routing.duty_rules import DisputeState
+from routing.duty.models import Dispute, Ruling
+from routing.duty.rules import DisputeState
 from routing.models import Dispatch, Standing
 from tests.flows.test_disputes import make_case
 from tests.makers import make_actor, make_department, sign_in

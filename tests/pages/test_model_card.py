@@ -12,8 +12,8 @@ from sqlalchemy import select
 from hotline.core import clock
 from hotline.core.permissions import Role
 from hotline.wiring import Installation
-from routing import labels
-from routing.labels_models import LabelTask, Provenance, TrainingLabel
+from routing.learning import labels
+from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.models import Suggestion
 from tests.makers import make_actor, make_category, make_department, make_user, register_ticket, sign_in
 

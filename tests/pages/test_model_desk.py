@@ -12,8 +12,9 @@ from sqlalchemy import select
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Role
 from hotline.wiring import Installation
-from routing import limits, training
-from routing.learning_models import (
+from routing.learning import limits, training
+from routing.learning.limit_models import DispatchLimit
+from routing.learning.models import (
     LearningAct,
     LearningEntry,
     ModelState,
@@ -21,8 +22,7 @@ from routing.learning_models import (
     ModelVersion,
     TrainingState,
 )
-from routing.limits_models import DispatchLimit
-from routing.selective import LimitState
+from routing.learning.selective import LimitState
 from tests.makers import make_user, sign_in
 
 

@@ -14,9 +14,9 @@ from hotline.core.permissions import SYSTEM, Role
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
 from hotline.wiring import Installation
-from routing import parts
 from routing import queries as routing_queries
-from routing.parts import PartView
+from routing.answers import parts
+from routing.answers.parts import PartView
 from tests.makers import dispatched_ticket, make_actor, make_department, register_ticket, sign_in
 
 GOOD = {

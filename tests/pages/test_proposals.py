@@ -18,9 +18,10 @@ from hotline.people.actions import issue_token
 from hotline.tickets.models import JournalEntry, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.wiring import Installation
-from routing import catalogue, suggesting
-from routing.catalogue import RowWish
-from routing.catalogue_models import Place, PlaceRegion
+from routing import suggesting
+from routing.catalogue import editions as catalogue
+from routing.catalogue.editions import RowWish
+from routing.catalogue.models import Place, PlaceRegion
 from routing.models import DepartmentKind, Dispatch, Suggestion
 from routing.rules import AUTOMATIC_SETTING
 from tests.makers import make_actor, make_category, make_department, make_region, register_ticket, sign_in

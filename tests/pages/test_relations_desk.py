@@ -13,7 +13,7 @@ from hotline.core.db import Database
 from hotline.core.permissions import Role
 from hotline.telephony.models import TextMessage
 from hotline.tickets.models import Ticket
-from routing.relations_models import Incident, Merge
+from routing.relations.models import Incident, Merge
 from tests.makers import dispatched_ticket, make_actor, make_department, register_ticket, sign_in
 
 

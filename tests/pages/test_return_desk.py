@@ -15,8 +15,8 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.queries import by_number
 from hotline.tickets.states import State
 from hotline.wiring import Installation
-from routing.duty_models import Return
-from routing.duty_rules import ReturnState
+from routing.duty.models import Return
+from routing.duty.rules import ReturnState
 from routing.models import Department
 from tests.makers import ask_return, count_queries, dispatched_ticket, make_actor, make_department, sign_in
 

@@ -15,9 +15,9 @@ from hotline.core.permissions import Role
 from hotline.tickets.queries import setting
 from hotline.web import live
 from routing.models import Department, Dispatch
-from routing.supervision_models import Alarm, Leader, SupervisionNotice
-from routing.sweeping import sweep
-from routing.triggers import RULES, SETTING, Rules, Trigger
+from routing.supervision.models import Alarm, Leader, SupervisionNotice
+from routing.supervision.sweeping import sweep
+from routing.supervision.triggers import RULES, SETTING, Rules, Trigger
 from tests.makers import count_queries, dispatched_ticket, make_actor, make_department, sign_in
 
 

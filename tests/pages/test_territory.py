@@ -13,7 +13,8 @@ from hotline.core.permissions import Role
 from hotline.people.queries import user
 from hotline.tickets.models import Region
 from hotline.wiring import Installation
-from routing import granting, territory
+from routing.catalogue import territory
+from routing.clocks import granting
 from routing.models import Department, DepartmentKind
 from routing.queries import department_by_code, entered_for
 from tests.makers import make_department, make_region, make_user, register_ticket, sign_in
@@ -146,7 +147,7 @@ def test_a_citizen_is_asked_once_which_place_is_meant_and_may_say_that_he_cannot
     browser: FlaskClient, tools: Installation, now: datetime
 ) -> None:
     from hotline.tickets.models import Ticket
-    from routing.catalogue_models import Place, PlaceRegion
+    from routing.catalogue.models import Place, PlaceRegion
 
     with tools.db.begin() as session:
         here, there = make_region(session, "9901", name="北苑区"), make_region(session, "9902", name="东泽区")

@@ -16,8 +16,8 @@ from hotline.tickets.models import InstallationSetting, Ticket
 from hotline.tickets.states import State
 from hotline.wiring import Installation
 from routing import actions as routing
-from routing import vetting
-from routing.vetting_rules import SETTING, VettingMode, VettingPolicy
+from routing.answers import vetting
+from routing.answers.vetting_rules import SETTING, VettingMode, VettingPolicy
 from tests.makers import count_queries, dispatched_ticket, feedback, make_actor, make_department, sign_in
 from tests.pages.test_deadline_desk import PNG
 

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from hotline.core import clock
 from hotline.core.permissions import Role
 from hotline.wiring import Installation
-from routing import words
-from routing.words_models import EditionState, WordKind
+from routing.learning import words
+from routing.learning.word_models import EditionState, WordKind
 from tests.makers import make_user, sign_in
 
 

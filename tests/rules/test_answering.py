@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routing.answering import Doubt, alike, doubts
+from routing.answers.doubts import Doubt, alike, doubts
 
 CONCERN = "幸福路路灯不亮\n幸福路门前的路灯已经坏了一个多星期，晚上走路看不清，请派人来修。"
 NOTE = "值班组到场，更换驱动电源两只，材料从仓库领用。"

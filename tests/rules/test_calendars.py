@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from routing.calendars import (
+from routing.clocks.calendars import (
     ALARM_DAYS_AHEAD,
     OFFICE_HOURS,
     BadCalendar,

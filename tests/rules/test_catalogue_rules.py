@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing import tree
-from routing.catalogue_rules import City, Flaw, Index, Matter, Row, findings, line
+from routing.catalogue import tree
+from routing.catalogue.rules import City, Flaw, Index, Matter, Row, findings, line
 
 #: 1 > 11 > 111; 2 > 21, and the city 1 > districts 2, 3 > streets 21, 31.
 CATEGORIES = {1: None, 11: 1, 111: 11, 12: 1, 2: None, 21: 2}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hotline.core.clock import SHANGHAI
-from routing.calendars import BadCalendar, DayRow, WorkCalendar, china
-from routing.deadlines import (
+from routing.clocks.calendars import BadCalendar, DayRow, WorkCalendar, china
+from routing.clocks.deadlines import (
     Card,
     Change,
     Clock,
@@ -30,8 +30,8 @@ from routing.deadlines import (
     clocks_for,
     due_at,
 )
-from routing.profiles import ClockName, Profile, load
-from routing.steps import StepCode
+from routing.clocks.profiles import ClockName, Profile, load
+from routing.clocks.steps import StepCode
 
 
 def at(text: str) -> datetime:

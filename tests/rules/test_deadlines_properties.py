@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotline.core.clock import SHANGHAI
-from routing.calendars import OFFICE_HOURS, DayRow, WorkCalendar, china
-from routing.deadlines import Change, Clock, Extension, Redispatched, Suspension, clock_named, clocks_for
-from routing.profiles import REQUEST_TYPES, URGENCIES, ClockName, Profile, available, load
+from routing.clocks.calendars import OFFICE_HOURS, DayRow, WorkCalendar, china
+from routing.clocks.deadlines import Change, Clock, Extension, Redispatched, Suspension, clock_named, clocks_for
+from routing.clocks.profiles import REQUEST_TYPES, URGENCIES, ClockName, Profile, available, load
 
 FIRST, LAST = datetime(2024, 1, 1, tzinfo=SHANGHAI), datetime(2026, 11, 1, tzinfo=SHANGHAI)
 MINUTES = int((LAST - FIRST).total_seconds() // 60)

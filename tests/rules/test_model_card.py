@@ -7,8 +7,18 @@ from datetime import date, timedelta
 import pytest
 
 from classifier.thresholds import wilson
-from routing.model_card import Judged, card, corrections, curve, distance, label_lines, reliability, share, weeks
-from routing.selective import Trial
+from routing.learning.model_card import (
+    Judged,
+    card,
+    corrections,
+    curve,
+    distance,
+    label_lines,
+    reliability,
+    share,
+    weeks,
+)
+from routing.learning.selective import Trial
 
 MONDAY = date(2026, 6, 1)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from routing import profiles
-from routing.profiles import (
+from routing.clocks import profiles
+from routing.clocks.profiles import (
     REQUEST_TYPES,
     BadProfile,
     ClockName,

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from routing.examples import newest_from, sides
-from routing.learning_models import Side
-from routing.promotion import Scores, scores, verdict
-from routing.training import LearningSettings, wanted
+from routing.learning.examples import newest_from, sides
+from routing.learning.models import Side
+from routing.learning.promotion import Scores, scores, verdict
+from routing.learning.training import LearningSettings, wanted
 
 NONE = scores([], [])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.catalogue_rules import line
-from routing.territory import Candidate, Located, decide_region, short_names
+from routing.catalogue.rules import line
+from routing.catalogue.territory import Candidate, Located, decide_region, short_names
 
 #: 1 the city; 2 and 3 districts; 21, 22, 31 streets; 211 a community.
 PARENTS = {1: None, 2: 1, 3: 1, 21: 2, 22: 2, 31: 3, 211: 21}

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.rules import AutomaticPolicy
-from routing.selective import (
+from routing.learning.selective import (
     ALL,
     CLOSED,
     LimitState,
@@ -21,6 +20,7 @@ from routing.selective import (
     provable,
     record,
 )
+from routing.rules import AutomaticPolicy
 
 
 def tries(

@@ -8,10 +8,10 @@ import pytest
 
 from hotline.core.clock import SHANGHAI
 from hotline.core.errors import Invalid
-from routing.calendars import china
-from routing.deadlines import Card, clock_named, clocks_for
-from routing.profiles import ClockName, load
-from routing.triggers import (
+from routing.clocks.calendars import china
+from routing.clocks.deadlines import Card, clock_named, clocks_for
+from routing.clocks.profiles import ClockName, load
+from routing.supervision.triggers import (
     BY_TRIGGER,
     LADDER,
     RULES,

@@ -1,0 +1,1 @@
+"""What administrators keep: accounts and settings, catalogue, territory, words and the model."""

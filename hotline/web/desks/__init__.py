@@ -1,0 +1,1 @@
+"""The desks where tickets are worked on, one module a desk."""

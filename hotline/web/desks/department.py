@@ -1,0 +1,934 @@
+"""The department's desk (承办单位): sign, contact, answer, ask to give back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from callbacks import actions as callbacks
+from callbacks import queries as callback_queries
+from callbacks.queries import ReviewRow
+from hotline.core.clock import local
+from hotline.core.db import Database
+from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
+from hotline.core.permissions import GRANTS, Permission
+from hotline.tickets import actions as ticket_actions
+from hotline.tickets import files
+from hotline.tickets import queries as ticket_queries
+from hotline.tickets.models import Ticket
+from hotline.tickets.queries import TimelineEntry
+from hotline.tickets.states import Act, State
+from hotline.tickets.vocabulary import Urgency
+from hotline.web import forms, labels, present
+from hotline.web.desks import supervision as supervision_desk
+from hotline.web.gate import actor, db, now, page, tools
+from hotline.web.labels import Label
+from hotline.web.present import DeadlineView
+from hotline.web.tickets import uploaded
+from routing import actions as routing
+from routing import queries as routing_queries
+from routing.answers import parts as part_acts
+from routing.answers import vetting
+from routing.answers.doubts import Doubt
+from routing.answers.parts import PartView
+from routing.answers.vetting import VettingView
+from routing.answers.vetting_models import VettingState
+from routing.clocks.steps import CLOCK_LABELS
+from routing.duty import queries as duty_queries
+from routing.duty import returning
+from routing.duty.queries import ReturnView
+from routing.duty.rules import ReturnState
+from routing.models import Ending, Solved, Standing
+from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
+
+bp = Blueprint("department", __name__)
+
+PAGE_ROWS: Final = 30
+#: How many tickets one person signs for at once.
+MOST_AT_ONCE: Final = 100
+WAYS: Final = ("电话", "短信", "上门", "其他")
+TABS: Final[Mapping[str, str]] = {
+    "unsigned": "待签收",
+    "handling": "办理中",
+    "answered": "已反馈",
+    "all": "全部",
+}
+DOUBTS: Final[Mapping[Doubt, str]] = {
+    Doubt.NOT_CONTACTED: "还没有联系诉求人的记录。回访会首先询问承办单位是否联系或答复过。",
+    Doubt.SAME_AS_NOTE: "公开答复与内部办理情况几乎相同。公开答复是写给诉求人看的，请确认其中没有内部用语和内部安排。",
+    Doubt.TEMPLATE: "公开答复去掉套话后几乎没有具体内容。请写明查到了什么、做了什么、什么时候完成。",
+    Doubt.OFF_THE_MATTER: "公开答复没有提到诉求中的任何事项，请确认没有答错工单。",
+    Doubt.COPIED: "公开答复几乎照抄了诉求内容，请写明查到了什么、做了什么。",
+    Doubt.SAME_ELSEWHERE: "公开答复与其他工单的答复一字不差，请确认不是复制来的，并针对本件诉求修改。",
+    Doubt.NAMES_CITIZEN: "公开答复中写了诉求人的姓名，公开时会泄露个人信息，建议改为“诉求人”或“您”。",
+}
+_CLOCKS: Final = {clock.value: words for clock, words in CLOCK_LABELS.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxRow:
+    """One line of the department's list."""
+
+    id: int
+    number: str
+    version: int
+    href: str
+    title: str
+    place: str
+    category: str
+    request_type: str
+    department: str
+    state: Label
+    urgency: Label | None
+    marks: tuple[Label, ...]
+    sign_due: DeadlineView
+    due: DeadlineView
+    registered: str
+    answered: str
+    tone: str | None
+    may_sign: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxPage:
+    """The department's list."""
+
+    tab: str
+    tabs: tuple[tuple[str, str, bool, int | None], ...]
+    rows: tuple[InboxRow, ...]
+    total: int | None
+    previous: str | None
+    next: str | None
+    first: str | None
+    many_departments: bool
+    has_department: bool
+    cursor: str
+    supervision: supervision_desk.DeskPart
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockView:
+    """One deadline and every step that leads to it."""
+
+    name: str
+    words: str
+    chip: DeadlineView
+    due: str
+    steps: tuple[str, ...]
+    unconfirmed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactView:
+    """One recorded contact with the citizen."""
+
+    at: str
+    iso: str
+    way: str
+    words: str
+    who: str
+    proof: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundView:
+    """One dispatch of the ticket before the present one, or the present one when it is done."""
+
+    title: str
+    department: str
+    sent: str
+    why: str
+    #: What the citizen said that made the round necessary.
+    citizen: str
+    #: Why that unit sent it back, with the basis: the next one may read it (domain.md 2.6).
+    returned: str
+    answered: str
+    note: str
+    public_answer: str
+    claims: tuple[Label, ...]
+    plan: str
+    ending: Label | None
+    due: DeadlineView
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnLine:
+    """One return of the ticket that has not taken effect: waiting, refused or taken back."""
+
+    id: int
+    state: Label
+    department: str
+    asked: str
+    words: str
+    ruling: str
+    due: DeadlineView
+    mine: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileView:
+    """One attachment."""
+
+    name: str
+    size: str
+    href: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewView:
+    """What the unit must know of a bad review; never who judges or calls back."""
+
+    service_item: str
+    service_window: str
+    stars: int
+    real_name: bool
+    rated: str
+    verdict: Label
+    judged: bool
+    must_rectify: bool
+    rectification: str
+    rectified: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartLine:
+    """One part of the ticket in other hands, as the lead sees it."""
+
+    department: str
+    kind: Label
+    state: Label
+    due: DeadlineView
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentBack:
+    """An answer that the hotline's reader did not let pass."""
+
+    at: str
+    why: str
+    public_answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkPage:
+    """The department's working page of one ticket."""
+
+    id: int
+    number: str
+    version: int
+    title: str
+    content: str
+    place: str
+    company: str
+    category: str
+    region: str
+    channel: str
+    request_type: str
+    registered: str
+    happened: str
+    state: Label
+    urgency: Label | None
+    marks: tuple[Label, ...]
+    name: str
+    phone: str
+    address: str
+    reveal: Mapping[str, str | None]
+    confidential: bool
+    anonymous: bool
+    due: DeadlineView
+    clocks: tuple[ClockView, ...]
+    department: str
+    sent_at: str
+    sent_by: str
+    sent_why: str
+    profile: str
+    rework_reason: str
+    in_hand: bool
+    signed: bool
+    signed_words: str
+    why_not: str
+    contacts: tuple[ContactView, ...]
+    notes: tuple[ContactView, ...]
+    rounds: tuple[RoundView, ...]
+    files: tuple[FileView, ...]
+    files_action: str
+    review: ReviewView | None
+    return_open: bool
+    #: Held until a ruling, or by one: then it cannot be returned.
+    bound: Label | None
+    #: The return that waits for the hotline, and those that were refused or taken back (domain.md 2.6).
+    asked: ReturnLine | None
+    asked_before: tuple[ReturnLine, ...]
+    returned: int
+    return_words: str
+    return_reasons: tuple[tuple[str, str], ...]
+    departments: tuple[tuple[str, str], ...]
+    solved_options: tuple[tuple[str, str], ...]
+    ways: tuple[tuple[str, str], ...]
+    today: str
+    parts: tuple[PartLine, ...] = ()
+    parts_href: str = ""
+    #: Names of the co-handlers that have not answered: the lead waits for them or says why not.
+    waits_for: tuple[str, ...] = ()
+    #: Answers that a reader of the hotline sent back, with his reason.
+    sent_back: tuple[SentBack, ...] = ()
+    #: Which form was refused: contact, answer, send_back, note, rectify.
+    form: str = ""
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    warned: str = ""
+
+
+@bp.get("/department")
+@page(Permission.TICKET_ANSWER)
+def inbox() -> ResponseReturnValue:
+    """List what the person's departments have to sign for, to answer, and what they have answered."""
+    cursor, wanted = forms.asked("cursor"), forms.asked("tab")
+    names = [f"department.{one}.{what}" for one in sorted(actor().department_ids) for what in ("unsigned", "in_hand")]
+    with db().read() as session:
+        counted = ticket_queries.counters(session, names) if names else {}
+        unsigned = sum(value for name, value in counted.items() if name.endswith(".unsigned"))
+        in_hand = sum(value for name, value in counted.items() if name.endswith(".in_hand"))
+        tab = wanted if wanted in TABS else "unsigned" if unsigned or not in_hand else "handling"
+        if tab in {"unsigned", "handling"}:
+            found = routing_queries.in_hand(session, actor(), signed=tab == "handling", cursor=cursor, limit=PAGE_ROWS)
+        elif tab == "answered":
+            found = routing_queries.answered_by(session, actor(), cursor=cursor, limit=PAGE_ROWS)
+        else:
+            found = routing_queries.ticket_list(
+                session, actor(), ListFilter(), now=now(), cursor=cursor, limit=PAGE_ROWS
+            )
+    counts = {"unsigned": unsigned, "handling": in_hand - unsigned}
+    return render_template("department/inbox.html", page=_inbox(found, tab=tab, cursor=cursor, counts=counts))
+
+
+@bp.post("/department/sign")
+@page(Permission.TICKET_SIGN)
+def sign_many() -> ResponseReturnValue:
+    """Sign for all chosen tickets at once; more than the page can have offered is a mistake and changes nothing."""
+    offered = forms.required("offered")
+    chosen = sorted({int(raw) for raw in request.form.getlist("ids") if raw.isdecimal() and len(raw) < 19})  # noqa: PLR2004 - longer than any id
+    if not chosen:
+        raise Invalid({"ids": "请先勾选要签收的工单。"})
+    if len(chosen) > min(offered, MOST_AT_ONCE):
+        raise Conflict(
+            f"收到 {len(chosen)} 件，多于页面上的 {min(offered, MOST_AT_ONCE)} 件，没有签收任何工单，请刷新后重试。"
+        )
+    signed = 0
+    with db().begin() as session:
+        for ticket_id in chosen:  # in order of id, so that two people with the same choice wait and do not block
+            try:
+                routing.sign(session, ticket_id=ticket_id, by=actor(), now=now())
+            except (WrongState, Denied, NotFound):
+                continue  # nothing was written for it: somebody was quicker, or it is in other hands
+            signed += 1
+    if left := len(chosen) - signed:
+        forms.told("warning", f"已签收 {signed} 件；另有 {left} 件已由他人签收或不在本单位手中，没有改动。")
+    else:
+        forms.told("success", f"已签收 {signed} 件工单。")
+    return redirect(url_for("department.inbox", tab=_tab()), code=303)
+
+
+@bp.get("/department/<number>")
+@page(Permission.TICKET_ANSWER)
+def work(number: str) -> ResponseReturnValue:
+    """Show everything that is needed to work on one ticket."""
+    return render_template("department/show.html", page=_work(db(), number))
+
+
+@bp.post("/department/<number>/sign")
+@page(Permission.TICKET_SIGN)
+def sign(number: str) -> ResponseReturnValue:
+    """Sign for one ticket."""
+    with db().begin() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        routing.sign(session, ticket_id=ticket.id, version=forms.whole("version"), by=actor(), now=now())
+    forms.told("success", f"已签收 {number}。")
+    if forms.text("back") == "list":
+        return redirect(url_for("department.inbox", tab=_tab()), code=303)
+    return _back(number)
+
+
+@bp.post("/department/<number>/contact")
+@page(Permission.TICKET_ANSWER)
+def contact(number: str) -> ResponseReturnValue:
+    """Record that the unit spoke with the citizen."""
+    names = {"at": "contact_at", "way": "contact_way", "words": "contact_words", "files": "proof"}
+    try:
+        at = present.parse_moment(forms.text("contact_at"))
+        if forms.text("contact_way") not in WAYS:
+            raise Invalid({"way": "请选择联系方式。"})  # noqa: TRY301 - one answer to every problem of the form
+        with db().begin() as session:
+            ticket = routing_queries.ticket_for(session, actor(), number)
+            proof_id = None
+            if given := uploaded("proof"):
+                kept = files.attach(
+                    session, tools().store, ticket_id=ticket.id, uploads=given, public=False, by=actor(), now=now()
+                )
+                proof_id = kept[0].id
+            routing.record_contact(
+                session,
+                ticket_id=ticket.id,
+                proof_id=proof_id,
+                at=at,
+                way=forms.text("contact_way"),
+                words=forms.text("contact_words"),
+                by=actor(),
+                now=now(),
+            )
+    except Invalid as error:
+        return _refused(number, "contact", _renamed(error, names))
+    forms.told("success", "联系记录已保存。")
+    return _back(number)
+
+
+@bp.post("/department/<number>/answer")
+@page(Permission.TICKET_ANSWER)
+def answer(number: str) -> ResponseReturnValue:
+    """Feed back; doubts are told once before the answer leaves, and pass when the person stands by it."""
+    try:
+        feedback = _feedback()
+    except Invalid as error:
+        return _refused(number, "answer", error.fields)
+    with db().read() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        found = vetting.doubts_about(
+            session,
+            ticket,
+            routing_queries.current_dispatch(session, ticket.id),
+            internal_note=feedback.internal_note,
+            public_answer=feedback.public_answer,
+        )
+    if {doubt.value for doubt in found} - set(forms.text("warned").split(",")):
+        return _refused(number, "answer", {}, warnings=found)
+    try:
+        with db().begin() as session:
+            routing.answer(
+                session,
+                ticket_id=ticket.id,
+                version=forms.required("version"),
+                feedback=feedback,
+                by=actor(),
+                now=now(),
+            )
+    except Invalid as error:
+        return _refused(number, "answer", error.fields)
+    forms.told("success", f"{number} 已反馈，等待热线中心处理。")
+    return redirect(url_for("department.inbox", tab="handling"), code=303)
+
+
+@bp.post("/department/<number>/send-back")
+@page(Permission.TICKET_SEND_BACK)
+def send_back(number: str) -> ResponseReturnValue:
+    """Ask the hotline to take a ticket back that is not one's own duty."""
+    names = {
+        "reason": "return_reason",
+        "words": "return_words",
+        "basis": "return_basis",
+        "suggested": "return_department",
+    }
+    try:
+        with db().begin() as session:
+            ticket = routing_queries.ticket_for(session, actor(), number)
+            returning.ask(
+                session,
+                ticket_id=ticket.id,
+                version=forms.required("version"),
+                reason=forms.text("return_reason"),
+                words=forms.text("return_words"),
+                basis=forms.text("return_basis"),
+                suggested_department_id=forms.whole("return_department"),
+                by=actor(),
+                now=now(),
+            )
+    except Invalid as error:
+        return _refused(number, "send_back", _renamed(error, names))
+    forms.told("success", f"{number} 的退单申请已提交热线审核；审核期间仍由本单位办理，时限照常计算。")
+    return _back(number)
+
+
+@bp.post("/department/<number>/take-back")
+@page(Permission.TICKET_SEND_BACK)
+def take_back(number: str) -> ResponseReturnValue:
+    """Withdraw the return that waits for the hotline."""
+    with db().begin() as session:
+        routing_queries.ticket_for(session, actor(), number)
+        returning.take_back(session, return_id=forms.required("return_id"), by=actor(), now=now())
+    forms.told("success", f"{number} 的退单申请已撤回，请继续办理。")
+    return _back(number)
+
+
+@bp.post("/department/<number>/note")
+@page(Permission.TICKET_ANSWER)
+def note(number: str) -> ResponseReturnValue:
+    """Add a line for colleagues to the timeline."""
+    try:
+        with db().begin() as session:
+            ticket = routing_queries.ticket_for(session, actor(), number)
+            ticket_actions.note(session, ticket_id=ticket.id, words=forms.text("note"), by=actor(), now=now())
+    except Invalid as error:
+        return _refused(number, "note", error.fields)
+    forms.told("success", "备注已添加。")
+    return _back(number)
+
+
+@bp.post("/department/<number>/rectify")
+@page(Permission.TICKET_ANSWER)
+def rectify(number: str) -> ResponseReturnValue:
+    """Record what was put right after a bad review."""
+    try:
+        with db().begin() as session:
+            ticket = routing_queries.ticket_for(session, actor(), number)
+            callbacks.rectify(session, ticket_id=ticket.id, words=forms.text("rectification"), by=actor(), now=now())
+    except Invalid as error:
+        return _refused(number, "rectify", error.fields)
+    forms.told("success", "整改情况已保存。")
+    return _back(number)
+
+
+def _back(number: str) -> ResponseReturnValue:
+    return redirect(url_for("department.work", number=number), code=303)
+
+
+def _tab() -> str:
+    return forms.text("tab") if forms.text("tab") in TABS else "unsigned"
+
+
+def _renamed(error: Invalid, names: Mapping[str, str]) -> dict[str, list[str]]:
+    return {names.get(name, name): texts for name, texts in error.fields.items()}
+
+
+def _refused(
+    number: str, form: str, errors: Mapping[str, Sequence[str]], *, warnings: Sequence[Doubt] = ()
+) -> ResponseReturnValue:
+    """Show the working page again with everything that was typed."""
+    shown = _work(db(), number, form=form, errors=errors, values=request.form.to_dict(), warnings=warnings)
+    return render_template("department/show.html", page=shown), 422
+
+
+def _feedback() -> routing.Feedback:
+    """Read the answer's form; every problem of every field is told at once."""
+    problems: dict[str, str] = {}
+    found, beyond, solved = forms.text("found_true"), forms.text("beyond_duty"), forms.text("solved")
+    if found not in {"yes", "no"}:
+        problems["found_true"] = "请选择诉求是否属实。"
+    if beyond not in {"yes", "no"}:
+        problems["beyond_duty"] = "请选择是否超出职责范围。"
+    if solved not in set(Solved):
+        problems["solved"] = "请选择是否解决。"
+    plan_on = None
+    if raw := forms.text("plan_on").strip():
+        try:
+            plan_on = date.fromisoformat(raw)
+        except ValueError:
+            problems["plan_on"] = "日期格式不正确，例如 2026-11-22。"
+    feedback = routing.Feedback(
+        internal_note=forms.text("internal_note"),
+        public_answer=forms.text("public_answer"),
+        found_true=found == "yes",
+        beyond_duty=beyond == "yes",
+        solved=Solved(solved) if solved in set(Solved) else Solved.SOLVED,
+        plan=forms.text("plan"),
+        plan_on=plan_on,
+        left_out_why=forms.text("left_out_why"),
+    )
+    every: dict[str, str | Sequence[str]] = {**routing.problems_in(feedback, now=now()), **problems}
+    if every:
+        raise Invalid(every)
+    return feedback
+
+
+def _inbox(found: TicketPage, *, tab: str, cursor: str, counts: Mapping[str, int]) -> InboxPage:
+    def href(to: str) -> str | None:
+        return url_for("department.inbox", tab=tab, cursor=to) if to else None
+
+    return InboxPage(
+        tab=tab,
+        tabs=tuple(
+            (words, url_for("department.inbox", tab=name), name == tab, counts.get(name))
+            for name, words in TABS.items()
+        ),
+        rows=tuple(_row(row) for row in found.rows),
+        total=counts.get(tab),
+        previous=href(found.previous_cursor),
+        next=href(found.next_cursor),
+        first=url_for("department.inbox", tab=tab) if cursor else None,
+        many_departments=len(actor().department_ids) > 1,
+        has_department=bool(actor().department_ids),
+        cursor=cursor,
+        supervision=supervision_desk.desk_part(actor()),
+    )
+
+
+def _row(row: TicketRow) -> InboxRow:
+    mine = row.department_id in actor().department_ids
+    due = present.deadline(row.due_at if mine else None, now=now(), stands_until=row.suspended_until)
+    waits = mine and row.state is State.DISPATCHED
+    sign_due = present.deadline(row.sign_due_at if waits else None, now=now())
+    return InboxRow(
+        id=row.id,
+        number=row.number,
+        version=row.version,
+        href=url_for("department.work", number=row.number),
+        title=row.title,
+        place=row.place,
+        category=row.category.rsplit(" / ", maxsplit=1)[-1],
+        request_type=row.request_type.value,
+        department=row.department,
+        state=labels.label(row.state) if mine or row.state is State.CLOSED else Label("已不在本单位"),
+        urgency=_urgency(row.urgency),
+        marks=_marks(rounds=row.rework_rounds, repeats=row.repeats, kind=row.kind, flags=()),
+        sign_due=sign_due,
+        due=due,
+        registered=present.short(row.registered_at, now=now()),
+        answered=present.short(row.answered_at, now=now()),
+        tone="danger" if "overdue" in {due.state, sign_due.state} else None,
+        may_sign=waits and actor().can(Permission.TICKET_SIGN),
+    )
+
+
+def _urgency(urgency: Urgency) -> Label | None:
+    return None if urgency is Urgency.ORDINARY else labels.label(urgency)
+
+
+def _marks(*, rounds: int, repeats: int, kind: Any, flags: Sequence[Label]) -> tuple[Label, ...]:  # noqa: ANN401 - a member of Kind
+    marks = [labels.label(kind)] if kind.value == "bad_review" else []
+    if rounds:
+        marks.append(Label(f"重办第 {rounds} 次", "warning"))
+    if repeats:
+        marks.append(Label(f"重复来电 {repeats} 次", "info"))
+    return (*marks, *flags)
+
+
+def _work(
+    database: Database,
+    number: str,
+    *,
+    form: str = "",
+    errors: Mapping[str, Sequence[str]] | None = None,
+    values: Mapping[str, str] | None = None,
+    warnings: Sequence[Doubt] = (),
+) -> WorkPage:
+    with database.read() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        category, region = routing_queries.place_names(session, ticket)
+        sent = routing_queries.dispatches_of(session, ticket.id)
+        entries = ticket_queries.timeline(session, ticket.id)
+        files = ticket_queries.attachments(session, ticket.id)
+        review = callback_queries.review_of(session, ticket.id) if ticket.kind.value == "bad_review" else None
+        departments = routing_queries.departments(session)
+        shared = part_acts.of_ticket(session, ticket.id)
+        returns = duty_queries.returns_of_ticket(session, ticket.id)
+        read = vetting.of_dispatch(session, sent[-1].id) if sent else []
+    mine = [row for row in sent if row.department_id in actor().department_ids]
+    shown = mine[-1] if mine else sent[-1]
+    current = next((row for row in sent if row.is_current), None)
+    in_hand = current is not None and current is shown and not current.answered_at and not current.ended_at
+    returned = {one.dispatch_id: _returned(one) for one in returns if one.state is ReturnState.UPHELD}
+    asked = [_asked(one) for one in returns if one.state is not ReturnState.UPHELD]
+    waiting = next((one for one in returns if one.state is ReturnState.OPEN), None)
+    return_due = _return_due(shown)
+    may_know = ticket_actions.may_reveal(ticket, actor())
+    again = [
+        one for one in read if one.row.state is VettingState.SENT_BACK and one.row.dispatch_id == shown.id and in_hand
+    ]
+    begun = _begun(again, gathered=part_acts.gathered([one for one in shared if one.row.dispatch_id == shown.id]))
+    return WorkPage(
+        id=ticket.id,
+        number=ticket.number,
+        version=_seen(values) or ticket.version,
+        title=ticket.title,
+        content=ticket.content,
+        place=ticket.place,
+        company=ticket.company,
+        category=category,
+        region=region,
+        channel=labels.words(ticket.channel),
+        request_type=ticket.request_type.value,
+        registered=present.moment(ticket.registered_at),
+        happened=present.moment(ticket.happened_at),
+        state=labels.label(ticket.state),
+        urgency=_urgency(ticket.urgency),
+        marks=_marks(
+            rounds=ticket.rework_rounds,
+            repeats=ticket.repeats,
+            kind=ticket.kind,
+            flags=[Label("要求保密", "danger")] if ticket.confidential else [],
+        ),
+        name=ticket.name_masked if may_know else "已保密",
+        phone=ticket.phone_masked if may_know else "已保密",
+        address=ticket.address_masked if may_know else "已保密",
+        reveal=_reveal(ticket, may_know=may_know),
+        confidential=ticket.confidential,
+        anonymous=ticket.anonymous,
+        due=present.deadline(shown.due_at, now=now(), done_at=shown.answered_at, stands_until=shown.suspended_until)
+        if in_hand or shown.answered_at
+        else present.deadline(None, now=now()),
+        clocks=_clocks(shown),
+        department=shown.department,
+        sent_at=present.moment(shown.sent_at),
+        sent_by=_sender(shown),
+        sent_why=shown.reason if not shown.round else "",
+        profile=shown.profile,
+        rework_reason=shown.reason if shown.round else "",
+        in_hand=in_hand,
+        signed=shown.signed_at is not None,
+        signed_words=f"{present.moment(shown.signed_at)} {shown.signed_by}" if shown.signed_at else "",
+        why_not="" if in_hand else _why_not(ticket, shown, current),
+        contacts=tuple(_contact(entry) for entry in entries if entry.act is Act.CONTACT),
+        notes=tuple(_contact(entry) for entry in entries if entry.act is Act.NOTE),
+        rounds=tuple(_round(row, returned=returned.get(row.id, "")) for row in sent if not (row is shown and in_hand)),
+        files=tuple(
+            FileView(
+                name=one.name, size=_size(one.size), href=url_for("tickets.file", number=ticket.number, file_id=one.id)
+            )
+            for one in files
+        ),
+        files_action=url_for("tickets.attach", number=ticket.number),
+        review=_review(review) if review else None,
+        bound=labels.label(shown.standing) if shown.standing is not Standing.ORDINARY else None,
+        return_open=waiting is None
+        and shown.standing is Standing.ORDINARY
+        and (return_due is None or now() <= return_due),
+        asked=_asked(waiting) if waiting else None,
+        asked_before=tuple(one for one in asked if waiting is None or one.id != waiting.id),
+        returned=ticket.returned,
+        return_words=_return_words(return_due),
+        return_reasons=_reasons_left(returns),
+        departments=_choices(departments),
+        solved_options=tuple(labels.options(Solved)),
+        ways=tuple((way, way) for way in WAYS),
+        today=present.day(local(now()).date()),
+        parts=tuple(_part(one) for one in shared if one.row.dispatch_id == shown.id),
+        parts_href=url_for("part.of_ticket", number=ticket.number),
+        waits_for=tuple(one.department for one in shared if one.row.dispatch_id == shown.id and not one.row.ended_at),
+        sent_back=tuple(_sent_back(one) for one in reversed(again)),
+        form=form,
+        errors=errors or {},
+        values=_values(values, now=now(), begun=begun),
+        warnings=tuple(DOUBTS[doubt] for doubt in warnings),
+        warned=",".join(doubt.value for doubt in warnings),
+    )
+
+
+def _part(one: PartView) -> PartLine:
+    row = one.row
+    state = labels.label(row.ending) if row.ending else Label("办理中" if row.signed_at else "待签收", "warning")
+    return PartLine(
+        department=one.department,
+        kind=labels.label(row.kind),
+        state=state,
+        due=present.deadline(row.due_at, now=now(), done_at=row.answered_at or row.ended_at),
+        answer=row.answer,
+    )
+
+
+def _sent_back(one: VettingView) -> SentBack:
+    return SentBack(at=present.moment(one.row.decided_at), why=one.row.words, public_answer=one.answer.public_answer)
+
+
+def _begun(again: Sequence[VettingView], *, gathered: str) -> dict[str, str]:
+    """Return what the answer's form begins with: what was sent back, or what the co-handlers answered."""
+    if not again:
+        return {"internal_note": gathered}
+    last = again[-1].answer
+    return {
+        "internal_note": last.internal_note,
+        "public_answer": last.public_answer,
+        "found_true": "yes" if last.found_true else "no",
+        "beyond_duty": "yes" if last.beyond_duty else "no",
+        "solved": last.solved.value,
+        "plan": last.plan,
+        "plan_on": present.day(last.plan_on),
+    }
+
+
+def _values(typed: Mapping[str, str] | None, *, now: datetime, begun: Mapping[str, str]) -> dict[str, str]:
+    blank = dict.fromkeys(
+        (
+            "contact_way", "contact_words", "found_true", "beyond_duty", "solved", "plan", "plan_on", "internal_note",
+            "public_answer", "return_reason", "return_words", "return_basis", "return_department", "note",
+            "rectification", "left_out_why",
+        ),
+        "",
+    )  # fmt: skip
+    usual = {"contact_at": present.field_moment(now), "contact_way": WAYS[0]}
+    return {**blank, **usual, **begun, **(typed or {})}
+
+
+def _seen(typed: Mapping[str, str] | None) -> int | None:
+    """Return the version that the refused form carried: what changed since then is still told on the next try."""
+    raw = (typed or {}).get("version", "")
+    return int(raw) if raw.isdecimal() and len(raw) < 19 else None  # noqa: PLR2004 - longer than any version
+
+
+def _reveal(ticket: Ticket, *, may_know: bool) -> dict[str, str | None]:
+    masked = {"name": ticket.name_masked, "phone": ticket.phone_masked, "address": ticket.address_masked}
+    return {
+        name: url_for("tickets.reveal", number=ticket.number, what=name) if may_know and words else None
+        for name, words in masked.items()
+    }
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f} MB" if size >= 1024 * 1024 else f"{max(size // 1024, 1)} KB"
+
+
+def _sender(row: DispatchView) -> str:
+    """Return who sent it; a round of rework comes from the hotline: who called back stays unknown (domain.md 3.2)."""
+    if row.automatic:
+        return "系统自动派单"
+    return "热线中心回访后重办" if row.round else row.sent_by or "热线中心"
+
+
+def _clocks(row: DispatchView) -> tuple[ClockView, ...]:
+    done = {"sign": row.signed_at, "contact": row.contacted_at, "handle": row.answered_at, "feedback": row.answered_at}
+    views = []
+    for name, told in sorted(row.steps.items(), key=lambda clock: clock[0] != "handle"):
+        due = datetime.fromisoformat(told["due"])
+        if name == "dispatch":
+            continue
+        chip = present.deadline(due, now=now(), done_at=done.get(name))
+        if name == "return" and chip.state == "overdue":
+            chip = DeadlineView(words="已届满", state="none", at=chip.at, iso=chip.iso)
+        views.append(
+            ClockView(
+                name=name,
+                words=_CLOCKS.get(name, name),
+                chip=chip,
+                due=present.moment(due),
+                steps=tuple(told["steps"]),
+                unconfirmed=not told.get("confirmed", True),
+            )
+        )
+    return tuple(views)
+
+
+def _return_due(row: DispatchView) -> datetime | None:
+    until = row.steps.get("return", {}).get("due")
+    return datetime.fromisoformat(until) if until else None
+
+
+def _return_words(until: datetime | None) -> str:
+    if until is None:
+        return "本类工单没有单独的退单期限。"
+    if now() > until:
+        return f"退单期限已于 {present.moment(until)} 届满，须按时办理。"
+    return f"退单须在 {present.moment(until)} 前提出，逾期须按时办理。"
+
+
+def _why_not(ticket: Ticket, shown: DispatchView, current: DispatchView | None) -> str:
+    if ticket.state is State.CLOSED:
+        return "工单已办结，以下内容仅供查阅。"
+    if ticket.state is State.ANSWERED and current is shown:
+        return "已反馈，等待热线中心审核。" if shown.vetted else "已反馈，等待热线中心回访。"
+    if shown.ending == "sent_back":
+        return "已退回热线中心，工单目前不在本单位手中。"
+    return "工单目前不在本单位手中，以下内容仅供查阅。"
+
+
+def _contact(entry: TimelineEntry) -> ContactView:
+    at = datetime.fromisoformat(entry.details["contacted_at"]) if "contacted_at" in entry.details else entry.at
+    return ContactView(
+        at=present.moment(at),
+        iso=present.iso(at),
+        way=str(entry.details.get("way", "")),
+        proof=str(entry.details.get("proof", "")),
+        words=entry.note,
+        # Only colleagues who answer are named: who calls back stays unknown to a department (domain.md 3.2).
+        who=entry.by_name if Permission.TICKET_ANSWER in GRANTS[entry.by_role] else "热线中心",
+    )
+
+
+def _returned(row: ReturnView) -> str:
+    parts = [f"{labels.words(row.reason)}。{row.words}", f"依据：{row.basis}"]
+    if row.suggested:
+        parts.append(f"建议承办：{row.suggested}")
+    if row.decision:
+        parts.append(f"审核意见：{row.decision}")
+    return "；".join(parts)
+
+
+def _asked(row: ReturnView) -> ReturnLine:
+    return ReturnLine(
+        id=row.id,
+        state=labels.label(row.state),
+        department=row.department,
+        asked=present.moment(row.asked_at),
+        words="；".join(
+            part
+            for part in (
+                f"{labels.words(row.reason)}。{row.words}",
+                f"依据：{row.basis}",
+                f"建议承办：{row.suggested}" if row.suggested else "",
+            )
+            if part
+        ),
+        ruling=row.decision,
+        due=present.deadline(row.decide_due_at if row.state is ReturnState.OPEN else None, now=now()),
+        mine=row.department_id in actor().department_ids,
+    )
+
+
+def _reasons_left(returns: Sequence[ReturnView]) -> tuple[tuple[str, str], ...]:
+    """Return the reasons that may still be given: one that was refused to this unit may not (domain.md 2.6, rule 6)."""
+    refused = {
+        one.reason.value
+        for one in returns
+        if one.state is ReturnState.REFUSED and one.department_id in actor().department_ids
+    }
+    return tuple((code, words) for code, words in returning.return_reasons().items() if code not in refused)
+
+
+def _round(row: DispatchView, *, returned: str) -> RoundView:
+    claims: list[Label] = []
+    if row.answer:
+        claims = [
+            Label("属实" if row.answer.found_true else "不属实", "info"),
+            labels.label(row.answer.solved),
+        ]
+        if row.answer.beyond_duty:
+            claims.append(Label("超职责", "warning"))
+    return RoundView(
+        title=f"第 {row.round} 次重办" if row.round else "首次办理",
+        department=row.department,
+        sent=f"{present.moment(row.sent_at)} {_sender(row)}",
+        why="" if row.round else row.reason,
+        citizen=row.reason if row.round else "",
+        returned=returned,
+        answered=present.moment(row.answered_at),
+        note=row.answer.internal_note if row.answer and row.department_id in actor().department_ids else "",
+        public_answer=row.answer.public_answer if row.answer else "",
+        claims=tuple(claims),
+        plan=f"{row.answer.plan}（{present.day(row.answer.plan_on)} 前）" if row.answer and row.answer.plan else "",
+        ending=labels.label(Ending(row.ending)) if row.ending else None,
+        due=present.deadline(row.due_at, now=now(), done_at=row.answered_at)
+        if row.answered_at
+        else present.deadline(None, now=now()),
+    )
+
+
+def _review(row: ReviewRow) -> ReviewView:
+    return ReviewView(
+        service_item=row.service_item,
+        service_window=row.service_window,
+        stars=row.stars,
+        real_name=row.real_name,
+        rated=present.moment(row.rated_at),
+        verdict=labels.label(row.verdict) if row.verdict else Label("待两人认定", "neutral"),
+        judged=row.verdict is not None,
+        must_rectify=row.verdict in callbacks.MUST_RECTIFY,
+        rectification=row.rectification,
+        rectified=f"{present.moment(row.rectified_at)} {row.rectified_by}" if row.rectified_at else "",
+    )
+
+
+def _choices(departments: Sequence[DepartmentNode]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(one.id), one.name) for one in departments if one.id not in actor().department_ids)

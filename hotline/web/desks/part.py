@@ -1,0 +1,329 @@
+"""Parts of tickets (协办, 转办下级): given by the lead, done by others, gathered by the lead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from hotline.core.errors import Invalid, NotFound
+from hotline.core.permissions import Permission
+from hotline.tickets.models import Ticket
+from hotline.web import forms, labels, present
+from hotline.web.gate import actor, db, now, page
+from hotline.web.labels import Label
+from hotline.web.present import DeadlineView
+from reports import queries as report_queries
+from reports.indicators import parts_on_time
+from routing import queries as routing_queries
+from routing.answers import parts
+from routing.answers.part_models import PartEnding, PartKind
+from routing.answers.parts import PartView
+
+bp = Blueprint("part", __name__)
+_PAGE: Final = 30
+#: Over how many days the figures count.
+FIGURE_DAYS: Final = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartRow:
+    """One part as pages show it; nothing of it names the citizen."""
+
+    id: int
+    number: str
+    href: str
+    department: str
+    lead: str
+    kind: Label
+    state: Label
+    words: str
+    due: DeadlineView
+    given: str
+    given_by: str
+    signed: str
+    answer: str
+    answered: str
+    ended_words: str
+    open: bool
+    may_end: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxPage:
+    """The parts of a person's departments."""
+
+    tabs: tuple[tuple[str, str, bool, int | None], ...]
+    rows: tuple[PartRow, ...]
+    open_only: bool
+    has_department: bool
+    first: str | None
+    next: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartPage:
+    """One part with what is needed to do it."""
+
+    part: PartRow
+    relay_number: str
+    ticket_href: str | None
+    lead_due: DeadlineView
+    mine: bool
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketPartsPage:
+    """The parts of one ticket, and the form for another one."""
+
+    number: str
+    title: str
+    lead: str
+    lead_due: DeadlineView
+    rows: tuple[PartRow, ...]
+    may_assist: bool
+    may_forward: bool
+    departments: tuple[tuple[str, str], ...]
+    below: tuple[tuple[str, str], ...]
+    summary: str
+    form: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureRow:
+    """One department, measured on its own parts."""
+
+    department: str
+    percent: str
+    good: int
+    due: int
+    excluded: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresPage:
+    """How each department does its parts."""
+
+    days: int
+    rows: tuple[FigureRow, ...]
+
+
+@bp.get("/department/parts")
+@page(Permission.TICKET_ANSWER)
+def inbox() -> ResponseReturnValue:
+    """List the parts of the person's departments."""
+    open_only = forms.asked("tab") != "all"
+    after = forms.whole("after", source=request.args)
+    with db().read() as session:
+        found = parts.at_desk(session, actor(), open_only=open_only, after=after, limit=_PAGE)
+    tab = "open" if open_only else "all"
+    shown = InboxPage(
+        tabs=(
+            ("未完成", url_for("part.inbox"), open_only, None),
+            ("全部", url_for("part.inbox", tab="all"), not open_only, None),
+        ),
+        rows=tuple(_row(one) for one in found.rows),
+        open_only=open_only,
+        has_department=bool(actor().department_ids),
+        first=url_for("part.inbox", tab=tab) if after else None,
+        next=url_for("part.inbox", tab=tab, after=found.next_cursor) if found.next_cursor else None,
+    )
+    return render_template("part/inbox.html", page=shown)
+
+
+@bp.get("/department/parts/<int:subtask_id>")
+@page(Permission.TICKET_ANSWER)
+def show(subtask_id: int) -> ResponseReturnValue:
+    """Show one part: what to do, until when, and whom to call through."""
+    return render_template("part/show.html", page=_part(subtask_id))
+
+
+@bp.post("/department/parts/<int:subtask_id>/sign")
+@page(Permission.TICKET_SIGN)
+def sign(subtask_id: int) -> ResponseReturnValue:
+    """Sign for a part."""
+    with db().begin() as session:
+        parts.part_for(session, actor(), subtask_id)
+        parts.sign_part(session, subtask_id=subtask_id, by=actor(), now=now())
+    forms.told("success", "任务已签收。")
+    return redirect(url_for("part.show", subtask_id=subtask_id), code=303)
+
+
+@bp.post("/department/parts/<int:subtask_id>/answer")
+@page(Permission.TICKET_ANSWER)
+def answer(subtask_id: int) -> ResponseReturnValue:
+    """Answer one's part to the lead."""
+    try:
+        with db().begin() as session:
+            parts.part_for(session, actor(), subtask_id)
+            parts.answer_part(session, subtask_id=subtask_id, words=forms.text("answer"), by=actor(), now=now())
+    except Invalid as error:
+        shown = _part(subtask_id, values=request.form.to_dict(), errors=error.fields)
+        return render_template("part/show.html", page=shown), 422
+    forms.told("success", "已反馈给主办单位。")
+    return redirect(url_for("part.inbox"), code=303)
+
+
+@bp.get("/tickets/<number>/parts")
+@page(Permission.TICKET_VIEW)
+def of_ticket(number: str) -> ResponseReturnValue:
+    """Show the parts of a ticket, and give another one."""
+    return render_template("part/ticket.html", page=_ticket_parts(number))
+
+
+@bp.post("/tickets/<number>/parts")
+@page(Permission.TICKET_ANSWER, Permission.TICKET_DISPATCH)
+def share(number: str) -> ResponseReturnValue:
+    """Give a part: to a co-handler, or downwards."""
+    try:
+        kind = forms.member(PartKind, "kind") or PartKind.ASSIST
+        raw = forms.text("due_at").strip()
+        due_at = present.parse_moment(raw, name="due_at") if raw else None
+        with db().begin() as session:
+            ticket = routing_queries.ticket_for(session, actor(), number, lock=True)
+            parts.share(
+                session,
+                ticket_id=ticket.id,
+                kind=kind,
+                department_id=forms.whole("department_id") or 0,
+                words=forms.text("words"),
+                due_at=due_at,
+                by=actor(),
+                now=now(),
+            )
+    except Invalid as error:
+        shown = _ticket_parts(number, form=forms.text("kind"), values=request.form.to_dict(), errors=error.fields)
+        return render_template("part/ticket.html", page=shown), 422
+    forms.told("success", "任务已下达。")
+    return redirect(url_for("part.of_ticket", number=number), code=303)
+
+
+@bp.post("/tickets/<number>/parts/<int:subtask_id>/end")
+@page(Permission.TICKET_ANSWER, Permission.TICKET_DISPATCH)
+def end(number: str, subtask_id: int) -> ResponseReturnValue:
+    """Take a part back."""
+    with db().begin() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        if parts.part_for(session, actor(), subtask_id).row.ticket_id != ticket.id:
+            raise NotFound
+        parts.end_part(session, subtask_id=subtask_id, words=forms.text("words"), by=actor(), now=now())
+    forms.told("success", "任务已收回。")
+    return redirect(url_for("part.of_ticket", number=number), code=303)
+
+
+@bp.get("/supervision/parts")
+@page(Permission.FIGURES_VIEW)
+def figures() -> ResponseReturnValue:
+    """Measure each department on its own parts."""
+    with db().read() as session:
+        facts = report_queries.part_facts(session, since=now() - timedelta(days=FIGURE_DAYS))
+    rows = [
+        FigureRow(
+            department=name,
+            percent=f"{rate.percent} %" if rate.percent is not None else "—",
+            good=rate.numerator,
+            due=rate.denominator,
+            excluded="、".join(f"{_EXCLUDED.get(why, why)} {count}" for why, count in rate.excluded.items()) or "—",
+        )
+        for name, rate in parts_on_time(facts, now=now()).items()
+    ]
+    return render_template("part/figures.html", page=FiguresPage(days=FIGURE_DAYS, rows=tuple(rows)))
+
+
+_EXCLUDED: Final[Mapping[str, str]] = {
+    PartEnding.WITHDRAWN.value: "已收回",
+    PartEnding.LAPSED.value: "随工单失效",
+    "not_due": "未到期",
+}
+
+
+def _row(one: PartView) -> PartRow:
+    row, who = one.row, actor()
+    lead = one.lead_id in who.department_ids and who.can(Permission.TICKET_ANSWER)
+    return PartRow(
+        id=row.id,
+        number=one.number,
+        href=url_for("part.show", subtask_id=row.id),
+        department=one.department,
+        lead=one.lead,
+        kind=labels.label(row.kind),
+        state=labels.label(row.ending) if row.ending else Label("办理中" if row.signed_at else "待签收", "warning"),
+        words=row.words,
+        due=present.deadline(row.due_at, now=now(), done_at=row.answered_at or row.ended_at),
+        given=present.short(row.given_at, now=now()),
+        given_by=one.given_by,
+        signed=f"{present.short(row.signed_at, now=now())} {one.signed_by}" if row.signed_at else "",
+        answer=row.answer,
+        answered=f"{present.short(row.answered_at, now=now())} {one.answered_by}" if row.answered_at else "",
+        ended_words=row.ended_words,
+        open=row.ended_at is None,
+        may_end=row.ended_at is None
+        and (lead or (row.kind is PartKind.ASSIST and who.can(Permission.TICKET_DISPATCH))),
+    )
+
+
+def _part(
+    subtask_id: int, *, values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence[str]] | None = None
+) -> PartPage:
+    with db().read() as session:
+        found = parts.part_for(session, actor(), subtask_id)
+        sees = found.row.kind is PartKind.ASSIST or found.lead_id in actor().department_ids
+    return PartPage(
+        part=_row(found),
+        relay_number=(found.row.relay_number or "") if found.row.ended_at is None else "",
+        ticket_href=url_for("tickets.show", number=found.number) if sees else None,
+        lead_due=present.deadline(found.lead_due_at, now=now(), done_at=found.row.ended_at),
+        mine=found.row.department_id in actor().department_ids and found.row.ended_at is None,
+        values={"answer": "", **(values or {})},
+        errors=errors or {},
+    )
+
+
+def _ticket_parts(
+    number: str,
+    *,
+    form: str = "",
+    values: Mapping[str, str] | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
+) -> TicketPartsPage:
+    with db().read() as session:
+        ticket = routing_queries.ticket_for(session, actor(), number)
+        row = routing_queries.current_dispatch(session, ticket.id)
+        if row is None:
+            raise NotFound("这张工单还没有派出。")
+        found = parts.of_ticket(session, ticket.id)
+        in_hand = row.ended_at is None and row.answered_at is None
+        lead = in_hand and row.department_id in actor().department_ids and actor().can(Permission.TICKET_ANSWER)
+        below = parts.below(session, row.department_id) if lead else []
+        departments = routing_queries.departments(session)
+        said = _summary(session, ticket) if below else ""
+        holder = routing_queries.department(session, row.department_id).name
+    return TicketPartsPage(
+        number=ticket.number,
+        title=ticket.title,
+        lead=holder,
+        lead_due=present.deadline(
+            row.due_at, now=now(), done_at=row.answered_at or row.ended_at, stands_until=row.suspended_until
+        ),
+        rows=tuple(_row(one) for one in reversed(found)),
+        may_assist=lead or (in_hand and actor().can(Permission.TICKET_DISPATCH)),
+        may_forward=bool(below),
+        departments=tuple((str(node.id), node.name) for node in departments if node.id != row.department_id),
+        below=tuple((str(one), name) for one, name in below),
+        summary=said,
+        form=form,
+        values={"department_id": "", "words": "", "due_at": "", **(values or {})},
+        errors=errors or {},
+    )
+
+
+def _summary(session: Any, ticket: Ticket) -> str:  # noqa: ANN401 - a session; pages import no SQLAlchemy
+    return parts.summary(session, ticket)

@@ -1,0 +1,1 @@
+"""Learning in use: labelled examples, training, promotion, limits, the model card and the city's own words."""

@@ -1,0 +1,191 @@
+"""Reads about the model: versions, runs, alarms and the journal of learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from hotline.core.errors import NotFound
+from hotline.people.models import User
+from hotline.people.queries import names
+from routing.learning.label_models import LabelTask, TrainingLabel
+from routing.learning.models import (
+    LearningAct,
+    LearningEntry,
+    ModelState,
+    ModelTraining,
+    ModelVersion,
+    TrainingState,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRow:
+    """One model version as the history shows it."""
+
+    version: str
+    state: ModelState
+    reason: str
+    shipped: bool
+    made_from: dict[str, Any]
+    figures: dict[str, Any]
+    trained_at: datetime
+    decided_at: datetime | None
+    decided_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionPage:
+    """A stretch of the history, newest first, and where the next one begins."""
+
+    rows: Sequence[VersionRow]
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One training run."""
+
+    id: int
+    state: TrainingState
+    why: str
+    asked_at: datetime
+    asked_by: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    step: str
+    share: float
+    version: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryRow:
+    """One line of the journal of learning."""
+
+    id: int
+    at: datetime
+    act: LearningAct
+    who: str
+    words: str
+    details: dict[str, Any]
+
+
+def versions(session: Session, *, after: str = "", limit: int = 20) -> VersionPage:
+    """Return the history of models; `after` is a version, the last one already seen."""
+    query = (
+        select(ModelVersion, User.display_name)
+        .outerjoin(User, User.id == ModelVersion.decided_by)
+        .order_by(ModelVersion.trained_at.desc(), ModelVersion.version.desc())
+        .limit(limit + 1)
+    )
+    if after:
+        last = session.get(ModelVersion, after)
+        if last is None:
+            raise NotFound
+        query = query.where(
+            tuple_(ModelVersion.trained_at, ModelVersion.version) < tuple_(last.trained_at, last.version)
+        )
+    rows = [_version(row, name) for row, name in session.execute(query)]
+    return VersionPage(rows=rows[:limit], after=rows[limit - 1].version if len(rows) > limit else None)
+
+
+def version(session: Session, name: str) -> VersionRow:
+    """Return one model version or raise `NotFound`."""
+    row = session.get(ModelVersion, name)
+    if row is None:
+        raise NotFound
+    return _version(row, session.scalar(select(User.display_name).where(User.id == row.decided_by)))
+
+
+def in_use(session: Session) -> VersionRow | None:
+    """Return the model in use as the book has it; nothing before the first training of a new city."""
+    row = session.scalars(select(ModelVersion).where(ModelVersion.state == ModelState.IN_USE)).first()
+    return _version(row, None) if row is not None else None
+
+
+def runs(session: Session, *, limit: int = 8) -> Sequence[RunRow]:
+    """Return the latest training runs, newest first."""
+    rows = session.execute(
+        select(ModelTraining, User.display_name)
+        .outerjoin(User, User.id == ModelTraining.asked_by)
+        .order_by(ModelTraining.id.desc())
+        .limit(limit)
+    )
+    return [
+        RunRow(
+            id=row.id,
+            state=row.state,
+            why=row.why,
+            asked_at=row.asked_at,
+            asked_by=name or "系统",
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            step=row.step,
+            share=row.share,
+            version=row.version,
+        )
+        for row, name in rows
+    ]
+
+
+def alarms(session: Session) -> Sequence[EntryRow]:
+    """Return what nobody has acknowledged yet."""
+    return _entries(session, select(LearningEntry).where(LearningEntry.alarm, LearningEntry.heard_at.is_(None)), 20)
+
+
+def journal(session: Session, *, limit: int = 30) -> Sequence[EntryRow]:
+    """Return what happened to the model lately, newest first."""
+    return _entries(session, select(LearningEntry), limit)
+
+
+def labels_by_task(session: Session, *, most: int = 100_000) -> dict[LabelTask, int]:
+    """Count the labels that hold, each task up to `most`: a figure for a page, not for a report."""
+    return {
+        task: int(
+            session.scalar(
+                select(func.count()).select_from(
+                    select(TrainingLabel.id)
+                    .where(TrainingLabel.task == task, TrainingLabel.superseded_at.is_(None))
+                    .limit(most)
+                    .subquery()
+                )
+            )
+            or 0
+        )
+        for task in LabelTask
+    }
+
+
+def _entries(session: Session, query: Any, limit: int) -> list[EntryRow]:  # noqa: ANN401 - a select of the entry
+    rows = session.scalars(query.order_by(LearningEntry.id.desc()).limit(limit)).all()
+    known = names(session, [row.by_id for row in rows])
+    return [
+        EntryRow(
+            id=row.id,
+            at=row.at,
+            act=row.act,
+            who=known.get(row.by_id or 0, "系统"),
+            words=row.words,
+            details=row.details,
+        )
+        for row in rows
+    ]
+
+
+def _version(row: ModelVersion, name: str | None) -> VersionRow:
+    return VersionRow(
+        version=row.version,
+        state=row.state,
+        reason=row.reason,
+        shipped=row.shipped,
+        made_from=row.made_from,
+        figures=row.figures,
+        trained_at=row.trained_at,
+        decided_at=row.decided_at,
+        decided_by=name or "系统",
+    )

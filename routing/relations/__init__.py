@@ -1,0 +1,1 @@
+"""Tickets that belong together: merges and incidents (domain.md 1.7)."""
