@@ -138,7 +138,7 @@ def closings(session: Session, *, now: datetime) -> Sequence[ClosingFact]:
 
 
 def condition(figure: Figure, *, department_id: int | None = None, now: datetime) -> ColumnElement[bool]:
-    """Return what a figure counts, as the condition of its list (routing.queries.tickets_where).
+    """Return what a figure counts, as the condition of its list (routing.lists.tickets_where).
 
     With a department, only what that one has in hand.
     """

@@ -31,13 +31,14 @@ from hotline.web import forms, present
 from hotline.web.desks import hints, proposals
 from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
+from routing import lists
 from routing import queries as routing_queries
 from routing.answers import parts
 from routing.catalogue import editions as catalogue
 from routing.catalogue.rules import Matter
 from routing.clocks import adjusting
+from routing.lists import ListFilter, TicketRow
 from routing.models import Solved
-from routing.queries import ListFilter, TicketRow
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -166,9 +167,7 @@ def tickets() -> ResponseReturnValue:
     )
     limit = forms.whole("limit", source=args) or 30
     with db().read() as session:
-        found = routing_queries.ticket_list(
-            session, actor(), wanted, now=now(), cursor=args.get("cursor", ""), limit=limit
-        )
+        found = lists.ticket_list(session, actor(), wanted, now=now(), cursor=args.get("cursor", ""), limit=limit)
     return {
         "tickets": [_row(row) for row in found.rows],
         "next": found.next_cursor or None,

@@ -27,7 +27,7 @@ from hotline.tickets.queries import every_counter
 from hotline.tickets.states import State
 from hotline.web.gate import actor, for_staff
 from hotline.web.menu import GROUPS
-from routing.queries import Due, due_by_department
+from routing.lists import Due, due_by_department
 
 bp = Blueprint("live", __name__)
 

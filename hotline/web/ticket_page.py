@@ -28,6 +28,7 @@ from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
 from hotline.web.ticket_search import SearchRow
+from routing import lists
 from routing import queries as routing
 from routing.clocks.profiles import ClockName
 from routing.clocks.steps import CLOCK_LABELS
@@ -269,7 +270,7 @@ def page_of(
         review = callback_queries.bad_review(session, ticket.id) if ticket.kind is Kind.BAD_REVIEW else None
         files = queries.attachments(session, ticket.id)
         caller = ticket.phone_index
-        earlier = routing.of_caller(session, by, caller, now=now, limit=_MOST_EARLIER + 1) if caller else []
+        earlier = lists.of_caller(session, by, caller, now=now, limit=_MOST_EARLIER + 1) if caller else []
         repeats_number = queries.number_of(session, ticket.repeats_id) if ticket.repeats_id else ""
         sealed = queries.sealed_fields(session, ticket)
     open_eyes = may_reveal(ticket, by)

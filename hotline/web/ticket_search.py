@@ -25,7 +25,7 @@ from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from hotline.web import forms, labels, present
 from hotline.web.catalogue import Catalogue
-from routing.queries import ListFilter, TicketRow
+from routing.lists import ListFilter, TicketRow
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -31,8 +31,9 @@ from hotline.web import forms, labels, present, ticket_page, ticket_search
 from hotline.web.catalogue import Catalogue, catalogue
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.ticket_search import SearchRow, address, typed, wanted
+from routing import lists
 from routing import queries as routing
-from routing.queries import ListFilter, TicketRow
+from routing.lists import ListFilter, TicketRow
 
 bp = Blueprint("tickets", __name__)
 _log = logging.getLogger("hotline.web")
@@ -438,7 +439,7 @@ def _by_phone(phone: str) -> ResponseReturnValue:
         raise Denied("您没有按电话号码查询工单的权限。")
     with db().read() as session:
         fingerprint = queries.phone_fingerprint(session, phone)
-        rows = routing.of_caller(session, actor(), fingerprint, now=now(), limit=_PAGE)
+        rows = lists.of_caller(session, actor(), fingerprint, now=now(), limit=_PAGE)
     made = CallerPage(masked="*" * 7 + phone[-4:], rows=_rows(rows), most=_PAGE)
     return render_template("tickets/caller.html", page=made)
 
@@ -452,7 +453,7 @@ def _search_page(given: Mapping[str, str], found: ListFilter, *, cursor: str) ->
     counter = ticket_search.counter_for(actor(), found)
     counted = ["tickets.all", *(f"tickets.state.{state}" for state in State), "tickets.bad_review.open"]
     with db().read() as session:
-        listed = routing.ticket_list(session, actor(), found, now=now(), cursor=cursor, limit=_PAGE)
+        listed = lists.ticket_list(session, actor(), found, now=now(), cursor=cursor, limit=_PAGE)
         figures = queries.counters(session, counted) if actor().can(P.TICKET_VIEW_ALL) else {}
     exports = [
         (words, address(url_for("tickets.export", form=form), given))
@@ -558,7 +559,7 @@ def _exported(database: Database, who: Actor, found: ListFilter, *, now: datetim
     cursor, count = "", 0
     while True:
         with database.read() as session:
-            part = routing.ticket_list(session, who, found, now=now, cursor=cursor, limit=_EXPORT_PAGE)
+            part = lists.ticket_list(session, who, found, now=now, cursor=cursor, limit=_EXPORT_PAGE)
         for row in part.rows:
             yield [safe_cell(value(row)) for _, value in _COLUMNS]
         count, cursor = count + len(part.rows), part.next_cursor

@@ -37,8 +37,9 @@ from routing.duty import dispute_queries
 from routing.duty import queries as duty_queries
 from routing.duty.models import Dispute
 from routing.duty.rules import DisputeState
+from routing.lists import ListFilter, ticket_list
 from routing.models import Answer, Department, Dispatch
-from routing.queries import ListFilter, departments_of, ticket_list
+from routing.queries import departments_of
 from tests.conftest import NOW
 from tests.makers import PASSWORD
 

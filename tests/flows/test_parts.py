@@ -21,8 +21,9 @@ from reports.indicators import PartFact, parts_on_time
 from routing import actions as routing
 from routing.answers import parts
 from routing.answers.part_models import PartEnding, PartKind, Subtask
+from routing.lists import ListFilter, ticket_list
 from routing.models import Answer, Department, Dispatch
-from routing.queries import ListFilter, current_dispatch, departments_that_held, ticket_for, ticket_list
+from routing.queries import current_dispatch, departments_that_held, ticket_for
 from tests.makers import feedback, make_actor, make_department, register_ticket, returned_ticket
 
 

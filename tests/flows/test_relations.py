@@ -21,7 +21,7 @@ from hotline.tickets.queries import counters
 from hotline.tickets.states import State
 from reports.audit import audit
 from routing import actions as routing
-from routing import queries as routing_queries
+from routing import awaiting
 from routing.models import Answer, Department, Dispatch
 from routing.relations import joining as relations
 from routing.relations.joining import KnownIncident, alike
@@ -106,7 +106,7 @@ def test_a_member_leaves_its_unit_and_the_queue_until_the_main_is_answered(
             "tickets.merged": 4,
             f"department.{unit.id}.in_hand": 1,
         }
-        assert [row.id for row in routing_queries.dispatch_queue(session, desk).rows] == []
+        assert [row.id for row in awaiting.dispatch_queue(session, desk).rows] == []
         assert [row.id for row in members_of(session, desk, main)] == sorted([*waiting, *held])
         known = main_of(session, held[0])
         assert known is not None
@@ -125,7 +125,7 @@ def test_what_was_unmerged_waits_for_a_dispatcher_again(db: Database, main: int,
     with db.begin() as session:
         assert relations.unmerge(session, ticket_ids=ids, reason="不是一回事", expected=3, by=desk, now=now) == 3
     with db.read() as session:
-        assert sorted(row.id for row in routing_queries.dispatch_queue(session, desk).rows) == sorted(ids)
+        assert sorted(row.id for row in awaiting.dispatch_queue(session, desk).rows) == sorted(ids)
         assert session.scalar(select(func.count()).select_from(MergePlace)) == 0
     merge(db, ids[0], [ids[1], main], by=desk, now=now)
     assert findings(db, now) == []
@@ -210,7 +210,7 @@ def test_a_main_that_was_not_worked_on_leaves_its_members_to_the_dispatcher(
             now=now,
         )
     with db.read() as session:
-        assert sorted(row.id for row in routing_queries.dispatch_queue(session, desk).rows) == sorted(ids)
+        assert sorted(row.id for row in awaiting.dispatch_queue(session, desk).rows) == sorted(ids)
     assert findings(db, now) == []
 
 

@@ -17,7 +17,7 @@ from hotline.core.db import Database
 from hotline.core.permissions import Actor, Role
 from hotline.web.live import SLOTS, Figures, Streams, shown_to
 from hotline.wiring import Installation
-from routing.queries import Due
+from routing.lists import Due
 from tests.makers import count_queries, dispatched_ticket, make_actor, make_department, register_ticket, sign_in
 
 PATH = "/live/counters"

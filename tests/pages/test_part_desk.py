@@ -14,7 +14,7 @@ from hotline.core.permissions import SYSTEM, Role
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
 from hotline.wiring import Installation
-from routing import queries as routing_queries
+from routing import lists
 from routing.answers import parts
 from routing.answers.parts import PartView
 from tests.makers import dispatched_ticket, make_actor, make_department, register_ticket, sign_in
@@ -166,7 +166,7 @@ def test_a_dispatcher_names_co_handlers_while_dispatching(desks: Desks, now: dat
     answer = desks.at("dispatcher").post(f"/dispatch/{number}", data=form)
     assert answer.status_code == 303, answer.text
     with desks.tools.db.read() as session:
-        ticket = routing_queries.tickets_by_id(session, SYSTEM, [desks.ticket_id + 1])[0]
+        ticket = lists.tickets_by_id(session, SYSTEM, [desks.ticket_id + 1])[0]
         assert [one.department for one in parts.of_ticket(session, ticket.id)] == ["市水务局"]
 
 

@@ -29,8 +29,8 @@ from hotline.wiring import Installation
 from reports.indicators import ClosingFact, Rate, WatchReason, closed_today, rework_rate, watch_reasons
 from reports.queries import REWORK_DAYS, closings, midnight, received
 from routing import actions as routing
+from routing.lists import ticket_list
 from routing.models import Department
-from routing.queries import ticket_list
 from tests.makers import (
     answered_ticket,
     count_queries,

@@ -31,6 +31,7 @@ from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from hotline.web.tickets import uploaded
 from routing import actions as routing
+from routing import lists
 from routing import queries as routing_queries
 from routing.answers import parts as part_acts
 from routing.answers import vetting
@@ -43,8 +44,9 @@ from routing.duty import queries as duty_queries
 from routing.duty import returning
 from routing.duty.queries import ReturnView
 from routing.duty.rules import ReturnState
+from routing.lists import ListFilter, TicketPage, TicketRow
 from routing.models import Ending, Solved, Standing
-from routing.queries import DepartmentNode, DispatchView, ListFilter, TicketPage, TicketRow
+from routing.queries import DepartmentNode, DispatchView
 
 bp = Blueprint("department", __name__)
 
@@ -298,13 +300,11 @@ def inbox() -> ResponseReturnValue:
         in_hand = sum(value for name, value in counted.items() if name.endswith(".in_hand"))
         tab = wanted if wanted in TABS else "unsigned" if unsigned or not in_hand else "handling"
         if tab in {"unsigned", "handling"}:
-            found = routing_queries.in_hand(session, actor(), signed=tab == "handling", cursor=cursor, limit=PAGE_ROWS)
+            found = lists.in_hand(session, actor(), signed=tab == "handling", cursor=cursor, limit=PAGE_ROWS)
         elif tab == "answered":
-            found = routing_queries.answered_by(session, actor(), cursor=cursor, limit=PAGE_ROWS)
+            found = lists.answered_by(session, actor(), cursor=cursor, limit=PAGE_ROWS)
         else:
-            found = routing_queries.ticket_list(
-                session, actor(), ListFilter(), now=now(), cursor=cursor, limit=PAGE_ROWS
-            )
+            found = lists.ticket_list(session, actor(), ListFilter(), now=now(), cursor=cursor, limit=PAGE_ROWS)
     counts = {"unsigned": unsigned, "handling": in_hand - unsigned}
     return render_template("department/inbox.html", page=_inbox(found, tab=tab, cursor=cursor, counts=counts))
 

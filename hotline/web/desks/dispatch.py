@@ -26,13 +26,15 @@ from hotline.web.desks import dispatch_parts, hints, proposals
 from hotline.web.desks.intake import TRANSFERS
 from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
+from routing import awaiting, lists
 from routing import queries as routing_queries
 from routing.answers import parts
+from routing.awaiting import WaitingTicket
 from routing.catalogue import editions as catalogue
 from routing.catalogue import territory
 from routing.catalogue.editions import Proposal
 from routing.duty import queries as duty_queries
-from routing.queries import DepartmentNode, WaitingTicket
+from routing.queries import DepartmentNode
 
 bp = Blueprint("dispatch", __name__)
 
@@ -223,9 +225,7 @@ def queue() -> ResponseReturnValue:
     """Show what waits for a decision, the most urgent first and then the oldest."""
     urgency = forms.member(Urgency, "urgency", source=request.args)
     with db().read() as reading:
-        found = routing_queries.dispatch_queue(
-            reading, actor(), urgency=urgency, cursor=forms.asked("after"), limit=ROWS
-        )
+        found = awaiting.dispatch_queue(reading, actor(), urgency=urgency, cursor=forms.asked("after"), limit=ROWS)
         departments = routing_queries.departments(reading)
         named = ticket_queries.categories_named(reading, _codes(found.rows))
         proposed = _proposed(reading, found.rows, named)
@@ -256,7 +256,7 @@ def queue() -> ResponseReturnValue:
 def automatic() -> ResponseReturnValue:
     """Show what went out by itself today."""
     with db().read() as reading:
-        found = routing_queries.automatic_since(
+        found = awaiting.automatic_since(
             reading, actor(), since=end_of_day(now()) - timedelta(days=1), cursor=forms.asked("after")
         )
 
@@ -304,7 +304,7 @@ def bulk() -> ResponseReturnValue:
     try:
         department_id, seen = _bulk_wish(reason)
         with db().begin() as writing:
-            waiting = routing_queries.waiting_tickets(writing, actor(), wanted)
+            waiting = awaiting.waiting_tickets(writing, actor(), wanted)
             found = [ticket_id for ticket_id in sorted(wanted) if _as_seen(waiting.get(ticket_id), wanted[ticket_id])]
             same = bool(found) and seen == len(found) == len(wanted)
             for ticket_id in found if same else ():
@@ -520,7 +520,7 @@ def _category_that_goes_with(writing: Any, ticket: Any, department_id: int) -> i
     if suggestion is None:
         return None
     codes = [str(one["code"]) for one in suggestion.body.get("category", ())]
-    waiting = routing_queries.waiting_tickets(writing, actor(), [ticket.id]).get(ticket.id)
+    waiting = awaiting.waiting_tickets(writing, actor(), [ticket.id]).get(ticket.id)
     named = ticket_queries.categories_named(writing, codes)
     proposed = _proposed(writing, [waiting] if waiting else [], named)
     offers = proposals.merged(
@@ -694,11 +694,11 @@ def _row_again(number: str, error: Conflict | WrongState | Invalid) -> ResponseR
         words = "；".join(text for texts in error.fields.values() for text in texts)
     with db().read() as reading:
         ticket = routing_queries.ticket_for(reading, actor(), number)
-        waiting = routing_queries.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
+        waiting = awaiting.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
         departments = routing_queries.departments(reading)
         named = ticket_queries.categories_named(reading, _codes([waiting] if waiting else []))
         proposed = _proposed(reading, [waiting] if waiting else [], named)
-        holder = routing_queries.went_to(reading, [ticket.id]).get(ticket.id, "")
+        holder = awaiting.went_to(reading, [ticket.id]).get(ticket.id, "")
     if waiting is None:
         done = _gone(number, ticket, error, holder)
         return render_template("dispatch/row.html", row=None, done=done), 409
@@ -732,13 +732,13 @@ def _department_name(department_id: int) -> str:
 
 def _bulk_stopped(wanted: Mapping[int, int], *, seen: int, reason: str, errors: Mapping[str, Sequence[str]]) -> str:
     with db().read() as reading:
-        waiting = routing_queries.waiting_tickets(reading, actor(), wanted)
+        waiting = awaiting.waiting_tickets(reading, actor(), wanted)
         departments = routing_queries.departments(reading)
         named = ticket_queries.categories_named(reading, _codes(list(waiting.values())))
         proposed = _proposed(reading, list(waiting.values()), named)
         missing = [ticket_id for ticket_id in wanted if ticket_id not in waiting]
-        gone = routing_queries.tickets_by_id(reading, actor(), missing)
-        holders = routing_queries.went_to(reading, missing)
+        gone = lists.tickets_by_id(reading, actor(), missing)
+        holders = awaiting.went_to(reading, missing)
     chosen = next((node for node in departments if str(node.id) == forms.text("department_id").strip()), None)
     rows = [_row(row, departments, named, proposed) for row in waiting.values()]
     return render_template(
@@ -761,7 +761,7 @@ def _ticket(
 ) -> str:
     with db().read() as reading:
         ticket = routing_queries.ticket_for(reading, actor(), number)
-        waiting = routing_queries.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
+        waiting = awaiting.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
         suggestion = routing_queries.suggestion_of(reading, ticket.id)
         departments = routing_queries.departments(reading)
         categories = ticket_queries.categories(reading)
@@ -771,7 +771,7 @@ def _ticket(
             reading, f"{ticket.title}\n{ticket.content}", since=now() - _PRECEDENTS_WITHIN, limit=12
         )
         texts = ticket_queries.texts_of(reading, [one.id for one in near])
-        holders = routing_queries.went_to(reading, [one.id for one in near])
+        holders = awaiting.went_to(reading, [one.id for one in near])
         ruled = duty_queries.precedents_for(reading, ticket, near=[one.id for one in near])
         said: Mapping[str, Any] = suggestion.body if suggestion else {}
         asked = proposals.Asked(

@@ -29,8 +29,8 @@ from hotline.web import forms, labels, present
 from hotline.web.desks import hints
 from hotline.web.gate import actor, db, now, page, tools
 from routing import actions as routing
+from routing import awaiting, suggesting
 from routing import queries as routing_queries
-from routing import suggesting
 from routing.catalogue import territory
 from routing.queries import DepartmentNode
 from routing.relations import joining as relations
@@ -399,7 +399,7 @@ def suggest() -> ResponseReturnValue:
         departments = routing_queries.departments(reading)
         near = ticket_queries.similar(reading, f"{title}\n{content}", since=since, limit=8)
         texts = ticket_queries.texts_of(reading, [ticket.id for ticket in near])
-        holders = routing_queries.went_to(reading, [ticket.id for ticket in near])
+        holders = awaiting.went_to(reading, [ticket.id for ticket in near])
         incidents = relations.alike(
             "\n".join((title, content, _plain(forms.text("place")))), relations_queries.known_incidents(reading)
         )
@@ -538,7 +538,7 @@ def _caller() -> CallerPart:
     with db().read() as reading:
         rows = ticket_queries.earlier_of(reading, phone)
         people = ticket_queries.callers_on(reading, phone) if rows else []
-        holders = routing_queries.went_to(reading, [row.id for row in rows]) if rows else {}
+        holders = awaiting.went_to(reading, [row.id for row in rows]) if rows else {}
     return CallerPart(
         status="known" if rows else "unknown",
         rows=[_earlier(row, holders) for row in rows],

@@ -24,17 +24,8 @@ from hotline.web.ticket_search import OPEN, SearchRow, address, row
 from reports.indicators import Rate, WatchReason, closed_today, rework_rate, watch_reasons
 from reports.queries import REWORK_DAYS, Figure, Received, closings, condition, received
 from routing.learning.queries import EntryRow, alarms
-from routing.queries import (
-    MOST_ROWS,
-    Due,
-    ListFilter,
-    TicketRow,
-    due_by_department,
-    open_by_department,
-    returns_of,
-    ticket_list,
-    tickets_where,
-)
+from routing.lists import Due, ListFilter, TicketRow, due_by_department, open_by_department, ticket_list, tickets_where
+from routing.queries import MOST_ROWS, returns_of
 
 bp = Blueprint("supervision", __name__)
 
