@@ -14,18 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, BigInteger, bindparam, func, select, text, update
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from hotline.core.clock import local
-from hotline.core.permissions import SYSTEM
-from hotline.telephony.actions import queue_text
 from hotline.tickets.queries import setting
 from routing.clocks import granting
 from routing.clocks.calendars import WorkCalendar
 from routing.clocks.deadlines import Card, due_at
-from routing.models import Department
-from routing.supervision.models import Alarm, Leader
+from routing.supervision import texting
 from routing.supervision.triggers import (
     BY_TRIGGER,
     SETTING,
@@ -46,11 +42,18 @@ BATCH: Final = 5_000
 #: No part goes on for longer than this many batches in one sweep; the next sweep goes on where it ended.
 MOST_BATCHES: Final = 100
 
+#: So many batches of alarms are raised in one transaction; they lock nothing that people change.
+ALARM_BATCHES: Final = 10
+#: Two sweeps never raise alarms at once: they would wait for one another in different orders.
+_ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(12345, 10)")
+
 _IN_HAND: Final = "d.is_current AND d.answered_at IS NULL AND d.ended_at IS NULL"
+# What was found and what was written are both lists that the planner knows nothing of: joined, it compared every one of
+# five thousand with every other (six seconds). With `IS TRUE` the answer comes from a hash table.
 _JOURNAL: Final = (
     "INSERT INTO journal (ticket_id, at, act, from_state, to_state, by_role, note, details, version)"
     " SELECT f.ticket_id, :now, '{act}', f.state, f.state, 'system', {note}, {details}, f.version"
-    " FROM found f JOIN given g ON g.{joined} = f.{joined}"
+    " FROM {found} f WHERE (f.{same} IN (SELECT {same} FROM given)) IS TRUE"
 )
 
 # A card is over when the ticket was answered or went elsewhere, when red follows yellow, or when its deadline moved.
@@ -86,7 +89,8 @@ def _show(colour: str, reached: str) -> str:
             act="card",
             note=note,
             details=f"jsonb_build_object('colour', '{colour}', 'due', f.due_at)",
-            joined="dispatch_id",
+            found="found",
+            same="dispatch_id",
         )
     }
     )
@@ -100,18 +104,25 @@ _SHOW_YELLOW: Final = _show("yellow", f"d.yellow_from <= :now AND d.red_from > :
 _SHOW_RED: Final = _show("red", f"d.red_from <= :now AND {_RUNS}")
 
 # `source` yields: key, ticket_id, notice_id, department_id; the alarm goes to whoever `told` names. A ticket that
-# somebody has locked is left for the next sweep: waiting for him with a batch in hand could block both.
+# somebody has locked is left for the next sweep: waiting for him with a batch in hand could block both. An alarm that a
+# message tells of in this same transaction is written as told, and not once more a moment later.
 _RAISE: Final = """
-INSERT INTO alarms (key, trigger, words, ticket_id, notice_id, department_id, to_department_id, raised_at, text_level,
-    at_once)
-SELECT s.key, :trigger, :words, s.ticket_id, s.notice_id, s.department_id,
-    CASE :told WHEN 'department' THEN s.department_id WHEN 'leader' THEN s.department_id
-        WHEN 'above' THEN p.parent_id END,
-    :now, :text_level, k.urgency <> '一般'
-FROM ({source}) AS s JOIN tickets k ON k.id = s.ticket_id LEFT JOIN departments p ON p.id = s.department_id
-WHERE NOT EXISTS (SELECT FROM alarms a WHERE a.key = s.key)
-LIMIT :most FOR KEY SHARE OF k SKIP LOCKED
-ON CONFLICT (key) DO NOTHING
+WITH raised AS (
+    INSERT INTO alarms (key, trigger, words, ticket_id, notice_id, department_id, to_department_id, raised_at,
+        text_level, at_once, told_at)
+    SELECT s.key, :trigger, :words, s.ticket_id, s.notice_id, s.department_id,
+        CASE :told WHEN 'department' THEN s.department_id WHEN 'leader' THEN s.department_id
+            WHEN 'above' THEN p.parent_id END,
+        :now, :text_level, k.urgency <> '一般',
+        CASE WHEN CAST(:text_level AS bigint) IS NOT NULL AND (:working OR k.urgency <> '一般') THEN :now END
+    FROM ({source}) AS s JOIN tickets k ON k.id = s.ticket_id LEFT JOIN departments p ON p.id = s.department_id
+    WHERE NOT EXISTS (SELECT FROM alarms a WHERE a.key = s.key)
+    LIMIT :most FOR KEY SHARE OF k SKIP LOCKED
+    ON CONFLICT (key) DO NOTHING
+    RETURNING id, trigger, to_department_id, text_level, told_at
+)
+SELECT to_department_id, text_level, trigger, told_at IS NOT NULL AS told, count(*) AS alarms, max(id) AS last_id
+FROM raised GROUP BY 1, 2, 3, 4
 """
 
 _OF_CARD: Final = f"""
@@ -205,17 +216,20 @@ WITH found AS (
         AND n.kind = :kind AND n.ended_at IS NULL
     )
     ORDER BY d.id LIMIT :most FOR UPDATE OF d, t SKIP LOCKED
+), numbered AS (
+    SELECT nextval('supervision_notices_id_seq') AS id, f.* FROM found f
 ), given AS (
-    INSERT INTO supervision_notices (key, kind, ticket_id, department_id, words, sent_at, receive_due_at, due_at)
-    SELECT key, :kind, ticket_id, department_id, :words, :now, :receive_due_at, :due_at FROM found
-    ON CONFLICT DO NOTHING RETURNING id, key, ticket_id
+    INSERT INTO supervision_notices (id, key, kind, ticket_id, department_id, words, sent_at, receive_due_at, due_at)
+    SELECT id, key, :kind, ticket_id, department_id, :words, :now, :receive_due_at, :due_at FROM numbered
+    ON CONFLICT DO NOTHING RETURNING id
 ), written AS (
     {
     _JOURNAL.format(
         act="{act}",
         note=":words",
-        details="jsonb_build_object('notice', g.id, 'due', CAST(:due_at AS timestamptz))",
-        joined="key",
+        details="jsonb_build_object('notice', f.id, 'due', CAST(:due_at AS timestamptz))",
+        found="numbered",
+        same="id",
     )
 }
 )
@@ -264,10 +278,7 @@ def sweep(begin: Begin, *, now: datetime, batch: int = BATCH) -> Swept:
     yellow = plan.repeat(_SHOW_YELLOW, counted=True) if rules.is_on(Trigger.YELLOW_CARD) else 0
     red = plan.repeat(_SHOW_RED, counted=True) if rules.is_on(Trigger.RED_CARD) else 0
     notices = sum(plan.notify(step) for step in rules.ladder if step.notice) + plan.notify_redone()
-    alarms = sum(plan.climb(step) for step in rules.ladder)
-    alarms += sum(plan.look(trigger) for trigger in _SOURCES if rules.is_on(trigger))
-    alarms += plan.tell_of_notices()
-    texts = write_texts(begin, calendar=calendar, now=now, batch=batch)
+    alarms, texts = plan.tell()
     return Swept(settled=settled, yellow=yellow, red=red, notices=notices, lifted=lifted, alarms=alarms, texts=texts)
 
 
@@ -297,23 +308,63 @@ class _Plan:
         """Return the cut for a step: red that began before it has stood long enough; none for the card's own day."""
         return cut(self.calendar, self.now, workdays=step.workdays) if step.workdays else None
 
-    def climb(self, step: Step) -> int:
-        """Tell whoever stands on this rung of the ladder."""
-        trigger = Trigger.YELLOW_CARD if step.colour is Card.YELLOW else Trigger.RED_CARD
-        if not self.rules.is_on(trigger):
-            return 0
-        return self.repeat(
-            _typed(_RAISE.format(source=_OF_CARD)),
-            trigger=trigger.value,
-            words=step.words,
-            told=step.told.value,
-            text_level=step.level if step.text else None,
-            step=step.words,
-            colour=step.colour.value,
-            cut=self.reached(step),
+    def tell(self) -> tuple[int, int]:
+        """Raise every alarm and write the messages that tell of them, together; returns how many of each.
+
+        All in one transaction, so that a unit gets one message however many rules spoke; another sweep waits for it
+        with empty hands. A house that was down for weeks needs several.
+        """
+        most, raised, written = self.batch * ALARM_BATCHES, 0, 0
+        working = is_working(self.calendar, self.now)
+        given = {"now": self.now, "working": working, "most": most}
+        for _ in range(MOST_BATCHES):
+            with self.begin() as session:
+                session.execute(_ONE_AT_A_TIME)
+                parts, full = list(texting.untold(session, working=working, now=self.now, most=most)), False
+                for statement, bound in self._alarms():
+                    rows = session.execute(text(statement), {**given, **bound}).all()
+                    parts += [texting.Part.of(row) for row in rows if row.told]
+                    found = sum(row.alarms for row in rows)
+                    raised, full = raised + found, full or found >= most
+                written += texting.write(session, parts, now=self.now)
+            if not full:
+                break
+        return raised, written
+
+    def _alarms(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give every statement that raises alarms, with what is bound in it."""
+        for step in self.rules.ladder:
+            if self.rules.is_on(_CARD_TRIGGERS[step.colour]):
+                yield self._climb(step)
+        for trigger in _SOURCES:
+            if self.rules.is_on(trigger):
+                yield from self._look(trigger)
+        # Units are told of the notices that they were sent.
+        rule = BY_TRIGGER[Trigger.NOTICE_SENT]
+        yield (
+            _typed(_RAISE.format(source=_NEW_NOTICES)),
+            {
+                "trigger": rule.trigger.value,
+                "words": rule.words,
+                "told": Told.DEPARTMENT.value,
+                "to": Told.DEPARTMENT.value,
+                "text_level": _LEVELS[Told.DEPARTMENT],
+            },
         )
 
-    def look(self, trigger: Trigger) -> int:
+    def _climb(self, step: Step) -> tuple[str, dict[str, Any]]:
+        """Tell whoever stands on this rung of the ladder."""
+        return _typed(_RAISE.format(source=_OF_CARD)), {
+            "trigger": _CARD_TRIGGERS[step.colour].value,
+            "words": step.words,
+            "told": step.told.value,
+            "text_level": step.level if step.text else None,
+            "step": step.words,
+            "colour": step.colour.value,
+            "cut": self.reached(step),
+        }
+
+    def _look(self, trigger: Trigger) -> Iterator[tuple[str, dict[str, Any]]]:
         """Raise the alarms of one trigger for everybody whom it tells."""
         rule, limit = BY_TRIGGER[trigger], self.rules.limit(trigger)
         given: dict[str, Any] = {}
@@ -321,37 +372,23 @@ class _Plan:
             given["limit"] = limit
         if ":cut" in _SOURCES[trigger]:
             given["cut"] = cut(self.calendar, self.now, workdays=limit)
-        return sum(
-            self.repeat(
+        for told in rule.told:
+            yield (
                 _typed(_RAISE.format(source=_SOURCES[trigger])),
-                trigger=trigger.value,
-                words=rule.words,
-                told=told.value,
-                to=told.value,
-                text_level=_LEVELS[told],
-                **given,
+                {
+                    "trigger": trigger.value,
+                    "words": rule.words,
+                    "told": told.value,
+                    "to": told.value,
+                    "text_level": _LEVELS[told],
+                    **given,
+                },
             )
-            for told in rule.told
-        )
-
-    def tell_of_notices(self) -> int:
-        """Tell units of the notices that they were sent."""
-        rule = BY_TRIGGER[Trigger.NOTICE_SENT]
-        return self.repeat(
-            _typed(_RAISE.format(source=_NEW_NOTICES)),
-            trigger=rule.trigger.value,
-            words=rule.words,
-            told=Told.DEPARTMENT.value,
-            to=Told.DEPARTMENT.value,
-            text_level=_LEVELS[Told.DEPARTMENT],
-        )
 
     def notify(self, step: Step) -> int:
         """Send the notices of one rung."""
         kind = step.notice
-        if kind is None or not self.rules.is_on(
-            Trigger.YELLOW_CARD if step.colour is Card.YELLOW else Trigger.RED_CARD
-        ):
+        if kind is None or not self.rules.is_on(_CARD_TRIGGERS[step.colour]):
             return 0
         return self._notify(
             _CARDS_OF_STEP,
@@ -380,6 +417,7 @@ class _Plan:
         )
 
 
+_CARD_TRIGGERS: Final[Mapping[Card, Trigger]] = {Card.YELLOW: Trigger.YELLOW_CARD, Card.RED: Trigger.RED_CARD}
 #: Whom a text message goes to when a trigger tells somebody: the duty contact, the first leader, nobody.
 _LEVELS: Final[Mapping[Told, int | None]] = {
     Told.DEPARTMENT: 0,
@@ -393,7 +431,8 @@ _TYPES: Final = {
     ":text_level,": "CAST(:text_level AS bigint),",
     "|| :step ": "|| CAST(:step AS text) ",
     "|| :to ": "|| CAST(:to AS text) ",
-    "SELECT key, :kind,": "SELECT key, CAST(:kind AS text),",
+    "SELECT id, key, :kind,": "SELECT id, key, CAST(:kind AS text),",
+    ":working OR": "CAST(:working AS boolean) OR",
 }
 
 
@@ -402,99 +441,3 @@ def _typed(statement: str) -> str:
     for bare, told in _TYPES.items():
         statement = statement.replace(bare, told)
     return statement
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Digest:
-    """What one unit is told by one text message."""
-
-    department_id: int | None
-    level: int
-    alarms: int
-    reds: int
-    yellows: int
-    last_id: int
-
-
-def write_texts(begin: Begin, *, calendar: WorkCalendar, now: datetime, batch: int = BATCH) -> int:
-    """Write one text message for each unit and level that has new alarms; returns how many messages.
-
-    One message however many alarms; outside working hours only for what is urgent. The alarms are marked in the same
-    transaction, so a message is written once. What a message says names no citizen and no matter.
-    """
-    working = is_working(calendar, now)
-    written = 0
-    for _ in range(MOST_BATCHES):
-        with begin() as session:
-            query = (
-                select(Alarm.id, Alarm.to_department_id, Alarm.text_level, Alarm.trigger)
-                .where(Alarm.told_at.is_(None), Alarm.text_level.is_not(None))
-                .order_by(Alarm.id)
-                .limit(batch)
-                .with_for_update(skip_locked=True)  # two sweeps at once take different alarms
-            )
-            rows = session.execute(query if working else query.where(Alarm.at_once)).all()
-            digests = list(_digests(rows))
-            numbers = _numbers(session, digests)
-            for digest in digests:
-                name, phones = numbers[digest.department_id, digest.level]
-                for phone in phones:
-                    queue_text(
-                        session,
-                        key=f"alarms:{digest.department_id or 0}:{digest.level}:{digest.last_id}:{phone}",
-                        purpose="supervision",
-                        to=phone,
-                        body=_body(digest, name=name, now=now),
-                        by=SYSTEM,
-                        now=now,
-                    )
-                    written += 1
-            marked = update(Alarm).where(Alarm.id == func.any(bindparam("ids", type_=ARRAY(BigInteger))))
-            session.connection().execute(marked.values(told_at=now), {"ids": [row.id for row in rows]})
-        if len(rows) < batch:
-            break
-    return written
-
-
-def _digests(rows: Any) -> Iterator[_Digest]:  # noqa: ANN401 - rows of four columns
-    together: dict[tuple[int | None, int], list[Any]] = {}
-    for row in rows:
-        together.setdefault((row.to_department_id, row.text_level), []).append(row)
-    for (department_id, level), alarms in together.items():
-        yield _Digest(
-            department_id=department_id,
-            level=level,
-            alarms=len(alarms),
-            reds=sum(alarm.trigger is Trigger.RED_CARD for alarm in alarms),
-            yellows=sum(alarm.trigger is Trigger.YELLOW_CARD for alarm in alarms),
-            last_id=alarms[-1].id,
-        )
-
-
-def _numbers(session: Session, digests: list[_Digest]) -> dict[tuple[int | None, int], tuple[str, list[str]]]:
-    """Return name and numbers for each unit and level, in two questions however many units there are."""
-    wanted = {digest.department_id for digest in digests if digest.department_id is not None}
-    departments = {
-        row.id: row
-        for row in session.execute(
-            select(Department.id, Department.short_name, Department.duty_phone).where(Department.id.in_(wanted))
-        )
-    }
-    leaders: dict[tuple[int | None, int], list[str]] = {}
-    for leader in session.execute(select(Leader.department_id, Leader.level, Leader.phone).order_by(Leader.id)):
-        leaders.setdefault((leader.department_id, leader.level), []).append(leader.phone)
-    found = {}
-    for digest in digests:
-        row = departments.get(digest.department_id or 0)
-        duty = [row.duty_phone] if row is not None and row.duty_phone else []
-        phones = leaders.get((digest.department_id, digest.level), []) if digest.level else duty
-        found[digest.department_id, digest.level] = (row.short_name if row is not None else "热线中心", phones)
-    return found
-
-
-def _body(digest: _Digest, *, name: str, now: datetime) -> str:
-    parts = [f"红牌 {digest.reds} 件" if digest.reds else "", f"黄牌 {digest.yellows} 件" if digest.yellows else ""]
-    others = digest.alarms - digest.reds - digest.yellows
-    parts.append(f"其他督办提醒 {others} 条" if others else "")
-    said = "、".join(part for part in parts if part)
-    return f"【12345热线】{name}：截至{local(now):%m月%d日%H:%M}新增{said}，请登录工单平台办理并确认。"
