@@ -271,6 +271,7 @@ def page_of(
         files = queries.attachments(session, ticket.id)
         caller = ticket.phone_index
         earlier = lists.of_caller(session, by, caller, now=now, limit=_MOST_EARLIER + 1) if caller else []
+        names = {one.code: one.name for one in routing.departments(session, active_only=False)} if suggestion else {}
         repeats_number = queries.number_of(session, ticket.repeats_id) if ticket.repeats_id else ""
         sealed = queries.sealed_fields(session, ticket)
     open_eyes = may_reveal(ticket, by)
@@ -299,7 +300,7 @@ def page_of(
         dispatches=[_dispatch(row, by=by, now=now) for row in reversed(dispatches)],
         callbacks=[part for row in reversed(callbacks) if (part := _callback(row, by=by, now=now))],
         ratings=[_rating(row, now=now) for row in ratings],
-        suggestion=_suggestion(suggestion, now=now) if suggestion else None,
+        suggestion=_suggestion(suggestion, names, now=now) if suggestion else None,
         review=_review(review, now=now) if review else None,
         files=[_file(row, ticket, now=now) for row in files],
         earlier=[
@@ -590,7 +591,7 @@ def _rating(row: CitizenRating, *, now: datetime) -> RatingPart:
     return RatingPart(stars=row.stars, words=row.words, at=present.short(row.at, now=now), round=_round(row.round))
 
 
-def _suggestion(row: Suggestion, *, now: datetime) -> SuggestionPart:
+def _suggestion(row: Suggestion, names: Mapping[str, str], *, now: datetime) -> SuggestionPart:
     if row.agreed is None:
         verdict = Label("未由人工裁定")
     else:
@@ -598,18 +599,19 @@ def _suggestion(row: Suggestion, *, now: datetime) -> SuggestionPart:
     return SuggestionPart(
         at=present.short(row.made_at, now=now),
         version=row.model_version,
-        departments=_candidates(row.body.get("departments", ())),
-        categories=_candidates(row.body.get("category", ())),
+        departments=_candidates(row.body.get("departments", ()), names),
+        categories=_candidates(row.body.get("category", ()), {}),
         risks=hints.risks(row.body),
         reason=row.reason,
         verdict=verdict,
     )
 
 
-def _candidates(rows: Sequence[Mapping[str, Any]]) -> list[Candidate]:
+def _candidates(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[Candidate]:
+    """Name the candidates in words: their own name, else the one that the catalogue knows their code by."""
     return [
         Candidate(
-            name=str(row.get("name") or row.get("code", "")),
+            name=str(row.get("name") or names.get(code := str(row.get("code", ""))) or code),
             chance=hints.percent(float(row["p"])),
             percent=round(float(row["p"]) * 100),
         )

@@ -11,6 +11,8 @@ from typing import Any, Final
 from routing.clocks.calendars import Layer
 from routing.clocks.profiles import ClockName, Limit, Profile, Row, Runs, Starts, Unit
 
+#: How many names of a row's list are told before "等".
+_NAMED: Final = 4
 _WEEKDAYS: Final = "一二三四五六日"
 
 CLOCK_LABELS: Final[Mapping[ClockName, str]] = {
@@ -96,7 +98,7 @@ def rule(profile: Profile, row: Row, limit: Limit, clock: ClockName) -> Step:
     """Say which row of which profile version gives the limit."""
     calendar = "工作日历" if limit.runs is Runs.WORKING else "全天候计时，节假日照常"
     text = (
-        f"适用“{profile.title or profile.name}”{profile.version} 版规则 {row.rule_id}："
+        f"适用“{profile.title or profile.name}”{profile.version} 版{_whom(row)}的规定："
         f"{CLOCK_LABELS[clock]} {limit_in_words(limit)}（{calendar}）"
     )
     return Step(
@@ -278,6 +280,16 @@ def unconfirmed(day: date) -> Step:
 def due(moment: datetime) -> Step:
     """Say the answer."""
     return Step(StepCode.DUE, f"到期 {moment_in_words(moment)}", {"at": moment.isoformat()})
+
+
+def _whom(row: Row) -> str:
+    """Name a row by whom it speaks about, as an official would; its id is for programs (in the step's values)."""
+    told = [
+        "、".join(names[:_NAMED]) + ("等" if len(names) > _NAMED else "")
+        for given in (row.sources, row.request_types, row.urgencies, row.sla_classes)
+        if (names := [name for name in given if name])
+    ]
+    return f"“{'，'.join(told)}”" if told else "各类诉求"
 
 
 def _clock_face(moment: datetime) -> str:

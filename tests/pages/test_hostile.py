@@ -105,7 +105,7 @@ def test_a_query_that_cannot_be_is_told_on_its_own_page(client: FlaskClient, num
     sign_in(client, Role.OPERATOR.value)
     answer = client.get(f"/tickets?{asked}")
     assert answer.status_code == 422
-    assert "工单查询" in answer.text
+    assert "全部工单" in answer.text
 
 
 @pytest.mark.parametrize(

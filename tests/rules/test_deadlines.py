@@ -695,7 +695,7 @@ def test_every_step_is_told_in_the_order_of_time() -> None:
     )
     assert [step.text for step in one(found).steps] == [
         "2026-10-08（周四）16:40 派单",
-        "适用“通用推荐档案”2026.1 版规则 help-suggestion：办理时限 5 个工作日（工作日历）",
+        "适用“通用推荐档案”2026.1 版“求助、建议、表扬、其他”的规定：办理时限 5 个工作日（工作日历）",
         "自次日起算，第1个工作日为10月9日（周五）",
         "10月10日（周六）为调休工作日，计入第2个工作日",
         "暂停 3 个工作日（2026-10-10（周六）18:30至2026-10-14（周三）18:00，鉴定），不计入",
@@ -752,7 +752,7 @@ WORDS = [
     pytest.param({"days": 1, "starts": "at_once"}, "2026-03-06T10:00", {}, "即时起算，2026-03-06（周五）10:00开始计时", id="a calendar day at once"),
     pytest.param({"days": 1}, "2026-03-06T10:00", {}, "自次日起算，第1日为3月7日（周六）", id="calendar days"),
     pytest.param({"days": 0}, "2026-03-06T10:00", {}, "应于3月6日（周五）当日办结", id="the same day"),
-    pytest.param({"days": 0}, "2026-03-06T10:00", {}, "适用“test”1 版规则 all：办理时限 当日（全天候计时，节假日照常）", id="the rule of the same day"),
+    pytest.param({"days": 0}, "2026-03-06T10:00", {}, "适用“test”1 版各类诉求的规定：办理时限 当日（全天候计时，节假日照常）", id="the rule of the same day"),
     pytest.param({"days": 2, "calendar": "working"}, "2026-03-06T10:00", {}, "末日3月8日（周日）不上班，顺延至3月9日（周一）", id="rolled to a working day"),
     pytest.param({"days": 2}, "2026-03-06T10:00", {}, "到期 2026-03-08（周日）24:00", id="midnight is told as 24:00"),
     pytest.param(WD5, "2026-12-25T10:00", {}, "2027年1月1日（周五）至2027年1月3日（周日）放假（元旦），不计入", id="another year is told"),

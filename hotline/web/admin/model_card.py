@@ -270,7 +270,7 @@ def _card_page() -> CardPage:
 def _facts(card: Card, standing: VersionRow | None) -> list[tuple[str, str]]:
     made = standing.made_from if standing and standing.made_from else tools().suggester.made_from
     return [
-        ("有结论的建议", f"{card.messages:,} 件（近 90 天）"),
+        ("已有结论", f"{card.messages:,} 件（近 90 天）"),
         ("人工标签", f"{int(made.get('labels', 0)):,} 件"),
         ("随附语料", f"{int(made.get('seed_sentences', 0)):,} 句、{int(made.get('seed_leaves', 0))} 类"),
         ("自设类别", f"{int(made.get('definitions', 0))} 类"),

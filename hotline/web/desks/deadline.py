@@ -84,7 +84,6 @@ class DeadlinesPage:
     title: str
     version: int
     department: str
-    profile: str
     clocks: tuple[ClockPart, ...]
     changes: tuple[ChangeView, ...]
     classes: tuple[tuple[str, str], ...]
@@ -376,7 +375,6 @@ def _deadlines(
         title=ticket.title,
         version=ticket.version,
         department=last.department,
-        profile=last.profile,
         clocks=_clocks(last),
         changes=tuple(_change(one) for one in reversed(changes)),
         classes=(("", "普通"), *((name, name) for name in SLA_CLASSES)),
@@ -392,17 +390,20 @@ def _clocks(row: DispatchView) -> tuple[ClockPart, ...]:
         ClockPart(
             words=_CLOCKS.get(name, name),
             due=present.moment(datetime.fromisoformat(told["due"])),
-            chip=present.deadline(
-                datetime.fromisoformat(told["due"]),
-                now=now(),
-                done_at=done.get(name) or row.ended_at,
-                stands_until=row.suspended_until if name in {"handle", "total"} else None,
-            ),
+            chip=_chip(name, datetime.fromisoformat(told["due"]), row, done_at=done.get(name) or row.ended_at),
             steps=tuple(told["steps"]),
             confirmed=bool(told.get("confirmed", True)),
         )
         for name, told in sorted(row.steps.items(), key=lambda clock: clock[0] not in {"handle", "total"})
     )
+
+
+def _chip(name: str, due: datetime, row: DispatchView, *, done_at: datetime | None) -> DeadlineView:
+    """Say how a clock stands; a window for returning that has passed is shut, and nothing is late because of it."""
+    if name == "return":
+        return DeadlineView(words="已过期限" if due < now() else "可以退单", state="none" if due < now() else "far")
+    stands_until = row.suspended_until if name in {"handle", "total"} else None
+    return present.deadline(due, now=now(), done_at=done_at, stands_until=stands_until)
 
 
 def _decide(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -117,6 +117,7 @@ class ListPage:
 
     heading: str
     meaning: str
+    clock: str
     rows: tuple[SearchRow, ...]
     next: str | None
     previous: str | None
@@ -191,7 +192,8 @@ def listing(figure: str) -> ResponseReturnValue:
     page = ListPage(
         heading=heading,
         meaning=meaning,
-        rows=tuple(_line(one) for one in found.rows),
+        clock="签收时限" if chosen is Figure.SIGN_OVERDUE else "时限",
+        rows=tuple(_line(one, sign=chosen is Figure.SIGN_OVERDUE) for one in found.rows),
         next=address(here, {}, cursor=found.next_cursor, **kept) if found.next_cursor else None,
         previous=address(here, {}, cursor=found.previous_cursor, **kept) if found.previous_cursor else None,
         first=address(here, {}, **kept) if cursor else None,
@@ -366,8 +368,10 @@ def _watched(one: TicketRow, returned: int) -> WatchedRow:
     return WatchedRow(row=_line(one), reasons=tuple(REASONS[reason] for reason in reasons), returned=returned)
 
 
-def _line(one: TicketRow) -> SearchRow:
-    return row(one, href=url_for("tickets.show", number=one.number), now=now())
+def _line(one: TicketRow, *, sign: bool = False) -> SearchRow:
+    """Return a row with the deadline that the list is about: that for signing, or that for answering."""
+    shown = row(one, href=url_for("tickets.show", number=one.number), now=now())
+    return replace(shown, deadline=present.deadline(one.sign_due_at, now=now())) if sign else shown
 
 
 def _order() -> tuple[str, bool]:

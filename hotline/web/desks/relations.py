@@ -29,9 +29,9 @@ _JOINS: Final = frozenset({State.REGISTERED, State.DISPATCHED, State.SIGNED})
 
 @dataclass(frozen=True, kw_only=True)
 class MemberLine:
-    """One ticket that is answered with the main one."""
+    """One ticket that is answered with the main one; without an id it was answered already and stays."""
 
-    id: int
+    id: int | None
     number: str
     href: str
     title: str
@@ -175,7 +175,12 @@ def unmerge(number: str) -> ResponseReturnValue:
         with db().begin() as session:
             routing.ticket_for(session, actor(), number)
             done = relations.unmerge(
-                session, ticket_ids=chosen, reason=forms.text("unmerge_reason"), by=actor(), now=now()
+                session,
+                ticket_ids=chosen,
+                reason=forms.text("unmerge_reason"),
+                expected=forms.whole("seen"),
+                by=actor(),
+                now=now(),
             )
     except Invalid as error:
         names = {"reason": "unmerge_reason"}
@@ -324,7 +329,7 @@ def _incident(
 
 def _member(row: MemberRow) -> MemberLine:
     return MemberLine(
-        id=row.id,
+        id=None if row.answered_at else row.id,
         number=row.number,
         href=url_for("tickets.show", number=row.number),
         title=row.title,
