@@ -99,6 +99,10 @@ def test_a_notice_goes_from_the_ticket_to_the_unit_and_back(
     sent = boss.post(f"/tickets/{number}/supervise", data={"words": "请说明原因", "form": "special", "workdays": "2"})
     assert sent.status_code == 303
     page = sent.headers["Location"]
+    again = boss.post(f"/tickets/{number}/supervise", data={"words": "再次督办", "form": "special", "workdays": ""})
+    assert again.status_code == 409
+    assert "已有一份未办结的督办单" in again.text
+    assert "再次督办" in again.text
     assert unit.post(f"{page}/receive").status_code == 303
     asked = unit.get(page).text
     assert "请说明原因" in asked

@@ -10,7 +10,7 @@ from typing import Final
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from hotline.core.errors import Invalid, NotFound
+from hotline.core.errors import Conflict, Invalid, NotFound
 from hotline.core.permissions import Actor, Permission
 from hotline.tickets.states import MOVES, Act
 from hotline.web import forms, labels, present
@@ -489,6 +489,10 @@ def supervise(number: str) -> ResponseReturnValue:
     except Invalid as error:
         shown = _send(number, NoticeKind.SUPERVISE, values=request.form.to_dict(), errors=error.fields)
         return render_template("supervision/send.html", page=shown), 422
+    except Conflict as error:  # an order stands already: said beside it, with what was typed kept
+        told = {"form": [error.message]}
+        shown = _send(number, NoticeKind.SUPERVISE, values=request.form.to_dict(), errors=told)
+        return render_template("supervision/send.html", page=shown), 409
     forms.told("success", "督办单已发出，承办单位会收到提醒。")
     return _back(notice_id)
 
