@@ -90,6 +90,26 @@ def likeness(one: tuple[str, str], other: tuple[str, str]) -> float:
     return shared / smaller if smaller else 0.0
 
 
+def likenesses(one: tuple[str, str], others: Sequence[tuple[str, str]]) -> list[float]:
+    """Return `likeness` of one (title, body) to each of the others, all counted together."""
+    messages = [fields(*each) for each in (one, *others)]
+    strings = [part for message in messages for part in (message.title, message.body[:_READ])]
+    codes, owners = n_grams(strings, _RUN)
+    long = codes >= _WHOLE_RUN
+    codes, owners = codes[long], owners[long] // 2
+    order = np.lexsort((codes, owners))
+    codes, owners = codes[order], owners[order]
+    once = np.ones(len(codes), bool)
+    once[1:] = (codes[1:] != codes[:-1]) | (owners[1:] != owners[:-1])
+    codes, owners = codes[once], owners[once]
+    weights = _weights(codes)
+    both = np.isin(codes, codes[owners == 0])
+    total = np.bincount(owners, weights, minlength=len(messages))
+    shared = np.bincount(owners, weights * both, minlength=len(messages))
+    smaller = np.minimum(total[0], total)
+    return [float(part / whole) if whole else 0.0 for part, whole in zip(shared[1:], smaller[1:], strict=True)]
+
+
 @dataclass
 class Index:
     """Sketches in memory, with what came since the last rebuild kept aside in a small dictionary."""

@@ -29,6 +29,7 @@ import routing.learning.models
 import routing.learning.word_models
 import routing.models
 import routing.relations.models
+import routing.relations.sketch_models
 import routing.supervision.models
 from hotline.core.db import Base
 from hotline.core.errors import Unavailable
@@ -53,6 +54,7 @@ MODELS: Final = (
     routing.duty.models,
     routing.supervision.models,
     routing.relations.models,
+    routing.relations.sketch_models,
     callbacks.models,
 )
 _SCRIPTS: Final = Path(__file__).resolve().parent.parent / "migrations"

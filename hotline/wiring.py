@@ -28,6 +28,7 @@ import routing.duty.disputing
 import routing.learning.limits
 import routing.learning.training
 import routing.reactions
+import routing.relations.duplicates
 import routing.relations.joining
 import routing.suggesting
 import routing.supervision.sweeping
@@ -42,6 +43,7 @@ from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
+from hotline.tickets.models import Ticket
 from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, TicketAnswered
 from routing.serving import Serving, models_folder
 
@@ -137,6 +139,9 @@ class Periodic:
 
 
 def _suggest(session: Session, event: TicketRegistered, tools: Installation, now: datetime) -> None:
+    ticket = session.get(Ticket, event.ticket_id)
+    if ticket is not None:
+        routing.relations.duplicates.remember(session, ticket)
     routing.suggesting.suggest_department(session, event.ticket_id, suggester=tools.suggester, now=now)
 
 
@@ -203,6 +208,10 @@ def _learn(tools: Installation, now: datetime) -> None:
     except OSError as error:
         with tools.db.begin() as session:
             routing.learning.training.failed(session, run_id, words=f"无法启动训练进程：{error.strerror}", now=now)
+
+
+def _catch_up_with_sketches(tools: Installation, now: datetime) -> None:
+    routing.relations.duplicates.catch_up(tools.db.begin, now=now)
 
 
 def _watch_the_promise(tools: Installation, now: datetime) -> None:
@@ -280,6 +289,13 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
         queue=QueueName.CLASSIFIER,
         run=_watch_the_promise,
         every=timedelta(minutes=10),
+    ),
+    Periodic(
+        name="sketch_tickets",
+        words="为查找重复诉求补建索引",
+        queue=QueueName.CLASSIFIER,
+        run=_catch_up_with_sketches,
+        every=timedelta(minutes=1),
     ),
 )
 

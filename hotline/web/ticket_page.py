@@ -34,6 +34,7 @@ from routing.clocks.profiles import ClockName
 from routing.clocks.steps import CLOCK_LABELS
 from routing.models import Ending, Suggestion
 from routing.queries import DispatchView
+from routing.relations import duplicates
 
 #: What of a citizen can be looked at, with its words; the order is that of the page.
 REVEALABLE: Final[Mapping[str, str]] = {
@@ -250,6 +251,8 @@ class TicketShowPage:
     can_note: bool
     supervision: supervision_desk.History
     kin: relations_desk.Kin
+    #: Tickets that are probably about the same matter; only for those who can join them.
+    alike: Sequence[hints.AlikeRow]
     printed_at: str = ""
     note: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -274,6 +277,8 @@ def page_of(
         names = {one.code: one.name for one in routing.departments(session, active_only=False)} if suggestion else {}
         repeats_number = queries.number_of(session, ticket.repeats_id) if ticket.repeats_id else ""
         sealed = queries.sealed_fields(session, ticket)
+        joins = by.can(Permission.TICKET_MERGE) and ticket.state is not State.CLOSED
+        told_again = duplicates.of_ticket(session, ticket) if joins else []
     open_eyes = may_reveal(ticket, by)
     return TicketShowPage(
         number=ticket.number,
@@ -315,6 +320,7 @@ def page_of(
         can_note=by.can(Permission.TICKET_NOTE),
         supervision=supervision_desk.history(by, ticket.id),
         kin=relations_desk.kin(by, ticket.id),
+        alike=hints.alike_rows(told_again, now=now),
         printed_at=present.moment(now),
         note=note,
         errors=errors or {},

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Actor, Role
@@ -22,6 +22,7 @@ from hotline.tickets.states import Act, Outcome, State
 from hotline.wiring import Installation
 from routing import actions as routing
 from routing.models import Department, DepartmentKind, Dispatch, Suggestion
+from routing.relations import duplicates
 from tests.makers import (
     count_queries,
     make_actor,
@@ -585,3 +586,24 @@ def test_what_went_by_itself_today_is_listed_and_yesterday_is_not(desk: Desk) ->
     assert "把握 96%" in page.text
     assert yesterday.number not in page.text
     assert by_hand.number not in page.text
+
+
+def test_likely_duplicates_stand_beside_the_decision_and_on_the_ticket(desk: Desk) -> None:
+    first, again = (
+        desk.ticket(content=f"翠微澜庭北门的烧烤摊油烟扰民，{words}。") for words in ("天天到半夜", "每晚都熏得睡不着")
+    )
+    with desk.tools.db.begin() as session:
+        for one in (first, again):
+            duplicates.remember(session, session.get_one(Ticket, one.id))
+    for address in (f"/dispatch/{again.number}", f"/tickets/{again.number}"):
+        page = desk.client.get(address)
+        assert "可能重复的工单" in page.text
+        assert f'href="/tickets/{first.number}"' in page.text
+    with desk.tools.db.begin() as session:
+        duplicates.remember(session, session.get_one(Ticket, first.id))
+        session.execute(
+            update(Ticket)
+            .where(Ticket.id == first.id)
+            .values(state=State.CLOSED, outcome=Outcome.WITHDRAWN, closed_at=desk.now)
+        )
+    assert "可能重复的工单" not in desk.client.get(f"/dispatch/{again.number}").text

@@ -21,6 +21,7 @@ from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
 from hotline.wiring import Installation
 from routing.queries import current_dispatch
+from routing.relations import duplicates
 from tests.makers import (
     count_queries,
     dispatched_ticket,
@@ -423,6 +424,7 @@ def test_the_text_brings_category_department_region_and_likely_duplicates(desk: 
     text = "北苑区幸福路的路灯坏了三天，整条街晚上漆黑一片，老人走路摔跤，请尽快来维修路灯。"
     with desk.tools.db.begin() as session:
         same = register_ticket(session, content=text, phone="13900007777", now=now - timedelta(days=1))
+        duplicates.remember(session, session.get_one(Ticket, same.ticket_id))
         label = desk.tools.suggester.suggest("", text).category.candidates[0].label
         lead = desk.tools.suggester.suggest("", text).departments.lead[0].label
         category = make_category(session, label, name="城市道路与路灯", lead=lead)

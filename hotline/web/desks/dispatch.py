@@ -35,6 +35,7 @@ from routing.catalogue import territory
 from routing.catalogue.editions import Proposal
 from routing.duty import queries as duty_queries
 from routing.queries import DepartmentNode
+from routing.relations import duplicates
 
 bp = Blueprint("dispatch", __name__)
 
@@ -188,6 +189,7 @@ class TicketPage:
     region_doubt: str
     assist: Sequence[str]
     precedents: Sequence[dispatch_parts.Precedent]
+    alike: Sequence[hints.AlikeRow]
     returns: Sequence[dispatch_parts.Return]
     rulings: Sequence[dispatch_parts.RulingPrecedent]
     categories: Sequence[tuple[int, str]]
@@ -773,6 +775,7 @@ def _ticket(
         texts = ticket_queries.texts_of(reading, [one.id for one in near])
         holders = awaiting.went_to(reading, [one.id for one in near])
         ruled = duty_queries.precedents_for(reading, ticket, near=[one.id for one in near])
+        told_again = duplicates.of_ticket(reading, ticket) if ticket.state is State.REGISTERED else []
         said: Mapping[str, Any] = suggestion.body if suggestion else {}
         asked = proposals.Asked(
             category_id=ticket.category_id,
@@ -845,6 +848,7 @@ def _ticket(
             ],
             assist=_assisting(said, departments),
             precedents=similar,
+            alike=hints.alike_rows(told_again, now=now()),
             returns=dispatch_parts.returns_of(returns),
             rulings=dispatch_parts.rulings_of(ruled),
             categories=[(node.id, node.path) for node in categories if node.is_leaf or node.id == ticket.category_id],

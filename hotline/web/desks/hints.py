@@ -8,15 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hotline.tickets.queries import CategoryNode, Earlier
+from hotline.web import labels, present
 from routing.models import DepartmentKind
 from routing.queries import DepartmentNode
+from routing.relations import duplicates
 
 #: Below this chance a candidate is noise and not shown; the first one always is.
 LEAST_SHOWN: Final = 0.02
-#: Below this chance two tickets are not called likely duplicates.
-LEAST_ALIKE: Final = 0.5
-#: How far back a duplicate is looked for.
-ALIKE_WITHIN: Final = timedelta(days=90)
 _SURE, _LIKELY, _EVEN = 0.9, 0.7, 0.5
 _DISTRICT: Final = "district"
 
@@ -61,6 +59,19 @@ class Alike:
     ticket: Earlier
     probability: float
     chance: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlikeRow:
+    """The same as a line of a page."""
+
+    number: str
+    title: str
+    state: str
+    tone: str
+    chance: str
+    age: str
+    same_place: bool
 
 
 def chance(probability: float) -> str:
@@ -157,6 +168,29 @@ def leads_in(categories: Iterable[CategoryNode]) -> dict[str, str]:
     return {node.code: node.lead for node in categories}
 
 
+def duplicates_of(found: Iterable[duplicates.Alike]) -> list[Alike]:
+    """Return likely duplicates with their chance in words."""
+    return [
+        Alike(ticket=one.ticket, probability=one.probability, chance=_alike_words(one.probability)) for one in found
+    ]
+
+
+def alike_rows(found: Iterable[duplicates.Alike], *, now: datetime) -> list[AlikeRow]:
+    """Return likely duplicates as lines of a page."""
+    return [
+        AlikeRow(
+            number=one.ticket.number,
+            title=one.ticket.title,
+            state=labels.words(one.ticket.outcome or one.ticket.state),
+            tone=labels.label(one.ticket.outcome or one.ticket.state).tone,
+            chance=_alike_words(one.probability),
+            age=f"{present.span_words((now - one.ticket.registered_at).total_seconds())}前",
+            same_place=one.same_place,
+        )
+        for one in found
+    ]
+
+
 def alike(
     text: tuple[str, str],
     found: Iterable[Earlier],
@@ -164,19 +198,19 @@ def alike(
     *,
     now: datetime,
     but: int | None = None,
-    least: float = LEAST_ALIKE,
-    most: int = 4,
+    least: float,
+    most: int,
 ) -> list[Alike]:
-    """Return which of these tickets are probably about the same matter, likeliest first."""
-    from classifier import duplicates  # brings numpy and scipy: only with the first question
+    """Return which of these tickets are alike enough, likeliest first."""
+    from classifier import duplicates as alikeness  # brings numpy and scipy: only with the first question
 
     rated = []
     for ticket in found:
         if ticket.id == but or ticket.id not in texts:
             continue
-        probability = duplicates.rated(
+        probability = alikeness.rated(
             0.0,
-            likeness=duplicates.likeness(text, texts[ticket.id]),
+            likeness=alikeness.likeness(text, texts[ticket.id]),
             days_apart=max(0.0, (now - ticket.registered_at) / timedelta(days=1)),
         )
         if probability >= least:

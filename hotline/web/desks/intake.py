@@ -33,6 +33,7 @@ from routing import awaiting, suggesting
 from routing import queries as routing_queries
 from routing.catalogue import territory
 from routing.queries import DepartmentNode
+from routing.relations import duplicates
 from routing.relations import joining as relations
 from routing.relations import queries as relations_queries
 
@@ -391,21 +392,22 @@ def suggest() -> ResponseReturnValue:
         return render_template("intake/suggest.html", part=SuggestPart(status="waiting"))
     said = tools().suggester.suggest(title, content, at=now())
     told = suggesting.told(said)
-    since = now() - hints.ALIKE_WITHIN
     with db().read() as reading:
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
         located = territory.locate(reading, _plain(forms.text("place")), title, content, now=now())
         departments = routing_queries.departments(reading)
-        near = ticket_queries.similar(reading, f"{title}\n{content}", since=since, limit=8)
-        texts = ticket_queries.texts_of(reading, [ticket.id for ticket in near])
-        holders = awaiting.went_to(reading, [ticket.id for ticket in near])
+        chosen = forms.text("region_id").strip()
+        region = next((one for one in regions if str(one.id) == chosen), None)
+        named = next((one for one in regions if located.sure and one.id == located.sure.region_id), None)
+        where = region or named
+        near = duplicates.find(
+            reading, title=title, content=content, region_id=where.id if where else None, told_at=now()
+        )
+        holders = awaiting.went_to(reading, [one.ticket.id for one in near])
         incidents = relations.alike(
             "\n".join((title, content, _plain(forms.text("place")))), relations_queries.known_incidents(reading)
         )
-    chosen = forms.text("region_id").strip()
-    region = next((one for one in regions if str(one.id) == chosen), None)
-    named = next((one for one in regions if located.sure and one.id == located.sure.region_id), None)
     part = SuggestPart(
         status="ready",
         offers=_numbered(
@@ -413,7 +415,7 @@ def suggest() -> ResponseReturnValue:
                 told,
                 categories=categories,
                 departments=departments,
-                region=region or named,
+                region=where,
                 located=located if region is None else territory.Located(),
                 places=[place.text for place in said.places if not place.doubtful and place.kind not in _REGION_KINDS],
             )
@@ -428,9 +430,7 @@ def suggest() -> ResponseReturnValue:
         reasons=told["reasons"],
         model_missing=tools().suggester.model is None,
         incidents=incidents,
-        alike=[
-            (_earlier(one.ticket, holders), one.chance) for one in hints.alike((title, content), near, texts, now=now())
-        ],
+        alike=[(_earlier(one.ticket, holders), one.chance) for one in hints.duplicates_of(near)],
     )
     return render_template("intake/suggest.html", part=part)
 
