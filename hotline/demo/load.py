@@ -39,7 +39,7 @@ from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Role
 from hotline.core.settings import Settings
 from hotline.demo import catalogue as demo_catalogue
-from hotline.demo import data, duty, hands, supervision
+from hotline.demo import data, duty, hands, relations, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.demo.judged import ask_the_model
 from hotline.intake.rules import Concern
@@ -171,6 +171,7 @@ def load(
             ),
             now=now,
         )
+        relations.enact(session, tickets=made, dispatcher=people.one(Role.DISPATCHER, 0), now=now)
         supervision.enact(
             session, operator=people.one(Role.OPERATOR, 0), supervisor=people.one(Role.SUPERVISOR, 0), now=now
         )

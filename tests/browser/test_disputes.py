@@ -1,4 +1,4 @@
-"""A dispute in a real browser: opened, argued by two units, ruled by two seats, and the ruling becomes a catalogue row."""
+"""A dispute in a real browser: opened, argued by two units, ruled by two seats, written into the catalogue."""
 
 from __future__ import annotations
 

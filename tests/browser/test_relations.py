@@ -1,4 +1,4 @@
-"""Tickets that belong together, in a real browser: merged, let go again, gathered under one incident and told at once."""
+"""Tickets that belong together, in a real browser: merged, let go again, gathered under an incident and all told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervision in a real browser: the bell, an order from the ticket to the unit and back, and every page of the desk."""
+"""Supervision in a real browser: the bell, an order from the ticket to the unit and back, every page of the desk."""
 
 from __future__ import annotations
 
