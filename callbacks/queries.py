@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_
@@ -18,8 +18,10 @@ from hotline.people.models import User
 from hotline.tickets.models import Category, JournalEntry, Ticket
 from hotline.tickets.states import HANDLING, State
 from hotline.tickets.vocabulary import Kind, RequestType, Urgency
+from routing import paging
 from routing.models import Department, Dispatch
 
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: A callback that somebody opened is his for this long.
 CLAIM_LASTS: Final = timedelta(minutes=30)
 
@@ -61,32 +63,66 @@ class CallbackRow:
     wants_rework: bool | None = None
 
 
+@dataclass(frozen=True)
+class CallbackPage:
+    """A page of callbacks; a cursor is empty where there is nothing beyond."""
+
+    rows: Sequence[CallbackRow]
+    next_cursor: str
+    previous_cursor: str
+
+
+@dataclass(frozen=True)
+class ReviewPage:
+    """A page of bad reviews; a cursor is empty where there is nothing beyond."""
+
+    rows: Sequence[ReviewRow]
+    next_cursor: str
+    previous_cursor: str
+
+
 def waiting(
-    session: Session,
-    actor: Actor,
-    *,
-    now: datetime,
-    after: tuple[int, datetime, int] | None = None,
-    due_only: bool = False,
-    limit: int = 30,
+    session: Session, actor: Actor, *, now: datetime, due_only: bool = False, limit: int = 30
 ) -> Sequence[CallbackRow]:
     """Return whom to ring next, without those whom this person must not ring (domain.md 3.2).
 
-    Priority first, then the planned time; `after` is (priority, planned_at, id) of the last line seen. `due_only`
-    leaves out whose planned time has not come.
+    Priority first, then the planned time. `due_only` leaves out whose planned time has not come.
     """
-    query = _rows().where(Callback.done_at.is_(None))
+    query = _waiting(actor, now=now)
     if due_only:
         query = query.where(Callback.planned_at <= now)
-    if after is not None:
-        priority, planned_at, callback_id = after
-        query = query.where(
-            or_(
-                Callback.priority < priority,
-                and_(Callback.priority == priority, Callback.planned_at > planned_at),
-                and_(Callback.priority == priority, Callback.planned_at == planned_at, Callback.id > callback_id),
-            )
+    query = query.order_by(Callback.priority.desc(), Callback.planned_at, Callback.id).limit(min(limit, 100))
+    return [_row(*row) for row in session.execute(query)]
+
+
+def waiting_page(session: Session, actor: Actor, *, now: datetime, cursor: str = "", limit: int = 30) -> CallbackPage:
+    """Return one page of what `waiting` lists, in both directions; raises `Invalid` on a cursor that is not ours."""
+    backwards, keys = paging.parse_keys(cursor, 3)
+    query = _waiting(actor, now=now)
+    order: tuple[Any, ...] = (Callback.priority.desc(), Callback.planned_at, Callback.id)
+    if backwards:
+        order = (Callback.priority, Callback.planned_at.desc(), Callback.id.desc())
+    if keys:
+        priority, planned_at, callback_id = keys[0], paging.instant(keys[1]), keys[2]
+        place, here = tuple_(Callback.planned_at, Callback.id), tuple_(literal(planned_at), literal(callback_id))
+        further = Callback.priority > priority if backwards else Callback.priority < priority
+        beyond = place < here if backwards else place > here
+        query = query.where(or_(further, and_(Callback.priority == priority, beyond)))
+    found = [_row(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+    return CallbackPage(
+        *paging.turned(
+            found,
+            limit,
+            backwards=backwards,
+            started=bool(cursor),
+            name=lambda row: f"{row.priority}|{paging.microseconds(row.planned_at)}|{row.id}",
         )
+    )
+
+
+def _waiting(actor: Actor, *, now: datetime) -> Any:  # noqa: ANN401 - as `_rows`
+    """Select the callbacks that are open to a person."""
+    query = _rows().where(Callback.done_at.is_(None))
     if actor.user_id is not None:
         query = query.where(
             ~select(JournalEntry.id)
@@ -104,24 +140,34 @@ def waiting(
             .correlate(Callback)
             .exists()
         )
-    query = query.where(
+    return query.where(
         or_(
             Callback.claimed_by.is_(None),
             Callback.claimed_by == (actor.user_id or -1),
             Callback.claimed_at < now - CLAIM_LASTS,
         )
     )
-    query = query.order_by(Callback.priority.desc(), Callback.planned_at, Callback.id).limit(min(limit, 100))
-    return [_row(*row) for row in session.execute(query)]
 
 
-def finished(session: Session, *, before: tuple[datetime, int] | None = None, limit: int = 30) -> Sequence[CallbackRow]:
-    """Return the newest results; `before` is (done_at, id) of the last line seen."""
+def finished(session: Session, *, cursor: str = "", limit: int = 30) -> CallbackPage:
+    """Return the newest results, page by page in both directions; raises `Invalid` on a cursor that is not ours."""
+    backwards, pair = paging.parse_pair(cursor)
     query = _rows().where(Callback.done_at.is_not(None))
-    if before is not None:
-        query = query.where(tuple_(Callback.done_at, Callback.id) < tuple_(literal(before[0]), literal(before[1])))
-    query = query.order_by(Callback.done_at.desc(), Callback.id.desc()).limit(min(limit, 100))
-    return [_row(*row) for row in session.execute(query)]
+    place = tuple_(Callback.done_at, Callback.id)
+    if pair is not None:
+        here = tuple_(literal(paging.instant(pair[0])), literal(pair[1]))
+        query = query.where(place > here if backwards else place < here)
+    order = (Callback.done_at, Callback.id) if backwards else (Callback.done_at.desc(), Callback.id.desc())
+    found = [_row(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+    return CallbackPage(
+        *paging.turned(
+            found,
+            limit,
+            backwards=backwards,
+            started=bool(cursor),
+            name=lambda row: f"{paging.microseconds(row.done_at or _NEVER)}|{row.id}",
+        )
+    )
 
 
 def of_ticket(session: Session, ticket_id: int) -> Sequence[CallbackRow]:
@@ -260,9 +306,10 @@ class ReviewRow:
     callback_attempts: int
 
 
-def reviews(session: Session, *, stage: str = "", after: int | None = None, limit: int = 30) -> Sequence[ReviewRow]:
-    """Return bad reviews, the newest first; `stage` is open, proposed, judged or empty; `after` the last ticket seen.
+def reviews(session: Session, *, stage: str = "", cursor: str = "", limit: int = 30) -> ReviewPage:
+    """Return a page of bad reviews, the newest first; `stage` is open, proposed, judged or empty.
 
+    Raises `Invalid` on a cursor that is not ours.
     `open` waits for the first person, `proposed` for the second, `judged` has been classified.
     """
     query = _reviews()
@@ -272,9 +319,14 @@ def reviews(session: Session, *, stage: str = "", after: int | None = None, limi
         query = query.where(BadReview.proposed.is_not(None), BadReview.verdict.is_(None), Ticket.state != State.CLOSED)
     elif stage == "judged":
         query = query.where(BadReview.verdict.is_not(None))
-    if after is not None:
-        query = query.where(Ticket.id < after)
-    return [_review_row(*row) for row in session.execute(query.order_by(Ticket.id.desc()).limit(min(limit, 100)))]
+    backwards, keys = paging.parse_keys(cursor, 1)
+    if keys:
+        query = query.where(Ticket.id > keys[0] if backwards else Ticket.id < keys[0])
+    query = query.order_by(Ticket.id if backwards else Ticket.id.desc()).limit(limit + 1)
+    found = [_review_row(*row) for row in session.execute(query)]
+    return ReviewPage(
+        *paging.turned(found, limit, backwards=backwards, started=bool(cursor), name=lambda row: str(row.ticket_id))
+    )
 
 
 def review_of(session: Session, ticket_id: int) -> ReviewRow | None:

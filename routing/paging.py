@@ -46,16 +46,22 @@ def turned(
 
 def parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:
     """Read a cursor of `turned`: whether it goes backwards, and the pair it names; `Invalid` when it is not ours."""
+    backwards, keys = parse_keys(cursor, 2)
+    return backwards, (keys[0], keys[1]) if keys else None
+
+
+def parse_keys(cursor: str, count: int) -> tuple[bool, tuple[int, ...]]:
+    """Read a cursor that names `count` whole numbers; an empty one names none and goes forwards."""
     if not cursor:
-        return False, None
+        return False, ()
     try:
-        direction, one, other = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
-        pair = int(one), int(other)
-        if direction not in {"n", "p"} or not all(0 <= number < _MOST_KEY for number in pair):
+        direction, *named = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split("|")
+        keys = tuple(int(number) for number in named)
+        if direction not in {"n", "p"} or len(keys) != count or not all(0 <= number < _MOST_KEY for number in keys):
             raise ValueError(direction)  # noqa: TRY301 - one answer to every broken cursor
     except (ValueError, binascii.Error, UnicodeDecodeError) as error:
         raise Invalid({"cursor": "翻页位置已失效，请回到第一页。"}) from error
-    return direction == "p", pair
+    return direction == "p", keys
 
 
 def _cursor(direction: str, pair: str) -> str:

@@ -109,7 +109,13 @@ def test_the_queue_turns_its_pages_without_losing_or_doubling_anybody(desk: Desk
     second = desk.client.get(href).text
     assert second.count("<tr data-row") == 4
     assert all((number in first) != (number in second) for number in numbers | {desk.number})
-    assert desk.client.get("/callbacks?after=1_2_3").status_code == 422
+    back = second.split('rel="prev"')[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    again = desk.client.get(back).text
+    assert [number for number in numbers if number in again] == [number for number in numbers if number in first]
+    assert 'rel="prev"' not in again
+    assert desk.client.get("/callbacks?cursor=1_2_3").status_code == 422
+    assert desk.client.get("/callbacks?tab=done&cursor=1_2_3").status_code == 422
+    assert desk.client.get("/reviews?cursor=1_2_3").status_code in {403, 422}
 
 
 def test_the_script_opens_only_for_whoever_took_the_callback(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -104,6 +104,7 @@ class QueuePage:
     rows: tuple[QueueRow, ...]
     total: int
     next: str | None
+    previous: str | None
     first: str | None
 
 
@@ -213,6 +214,7 @@ class ReviewsPage:
     rates: tuple[RateView, ...]
     rows: tuple[ReviewLine, ...]
     next: str | None
+    previous: str | None
     first: str | None
 
 
@@ -251,16 +253,14 @@ class ReviewPage:
 def queue() -> ResponseReturnValue:
     """Show whom to ring next, the most pressing first, or what has been heard."""
     tab = "done" if forms.asked("tab") == "done" else "waiting"
-    cursor = forms.asked("after")
+    cursor = forms.asked("cursor")
     with db().read() as session:
         counts = ticket_queries.counters(session, ["callbacks.waiting", "callbacks.done"])
         if tab == "done":
-            rows = callback_queries.finished(session, before=_parse_done(cursor), limit=PAGE_ROWS + 1)
+            found = callback_queries.finished(session, cursor=cursor, limit=PAGE_ROWS)
         else:
-            rows = callback_queries.waiting(
-                session, actor(), now=now(), after=_parse_waiting(cursor), limit=PAGE_ROWS + 1
-            )
-    shown, last = rows[:PAGE_ROWS], rows[PAGE_ROWS - 1] if len(rows) > PAGE_ROWS else None
+            found = callback_queries.waiting_page(session, actor(), now=now(), cursor=cursor, limit=PAGE_ROWS)
+    here = url_for("callback.queue", tab=tab)
     return render_template(
         "callback/queue.html",
         page=QueuePage(
@@ -269,10 +269,11 @@ def queue() -> ResponseReturnValue:
                 ("待回访", url_for("callback.queue"), tab == "waiting", counts["callbacks.waiting"]),
                 ("已回访", url_for("callback.queue", tab="done"), tab == "done", None),
             ),
-            rows=tuple(_line(row) for row in shown),
+            rows=tuple(_line(row) for row in found.rows),
             total=counts["callbacks.done" if tab == "done" else "callbacks.waiting"],
-            next=url_for("callback.queue", tab=tab, after=_cursor(last, tab=tab)) if last else None,
-            first=url_for("callback.queue", tab=tab) if cursor else None,
+            next=f"{here}&cursor={found.next_cursor}" if found.next_cursor else None,
+            previous=f"{here}&cursor={found.previous_cursor}" if found.previous_cursor else None,
+            first=here if cursor else None,
         ),
     )
 
@@ -367,13 +368,11 @@ def reviews() -> ResponseReturnValue:
     """List bad reviews with how far each is, and the two duties as figures."""
     asked = forms.asked("stage")
     stage = asked if asked in STAGES else "all"
-    after = forms.whole("after", source=request.args)
+    cursor = forms.asked("cursor")
     with db().read() as session:
         facts = report_queries.review_facts(session, since=now() - DUTIES_OVER)
-        rows = callback_queries.reviews(
-            session, stage="" if stage == "all" else stage, after=after, limit=PAGE_ROWS + 1
-        )
-    shown = rows[:PAGE_ROWS]
+        found = callback_queries.reviews(session, stage="" if stage == "all" else stage, cursor=cursor, limit=PAGE_ROWS)
+    here = url_for("callback.reviews", stage=stage)
     return render_template(
         "reviews/list.html",
         page=ReviewsPage(
@@ -382,9 +381,10 @@ def reviews() -> ResponseReturnValue:
                 (words, url_for("callback.reviews", stage=name), name == stage, None) for name, words in STAGES.items()
             ),
             rates=_rates(rectified_rate(facts, now=now()), *_called(facts)),
-            rows=tuple(_review_line(row) for row in shown),
-            next=url_for("callback.reviews", stage=stage, after=shown[-1].ticket_id) if len(rows) > PAGE_ROWS else None,
-            first=url_for("callback.reviews", stage=stage) if after else None,
+            rows=tuple(_review_line(row) for row in found.rows),
+            next=f"{here}&cursor={found.next_cursor}" if found.next_cursor else None,
+            previous=f"{here}&cursor={found.previous_cursor}" if found.previous_cursor else None,
+            first=here if cursor else None,
         ),
     )
 
@@ -684,43 +684,6 @@ def _reveal(ticket: Ticket) -> dict[str, str | None]:
         name: url_for("tickets.reveal", number=ticket.number, what=name) if may_know and words else None
         for name, words in masked.items()
     }
-
-
-def _cursor(row: CallbackRow, *, tab: str) -> str:
-    if tab == "done" and row.done_at is not None:
-        return f"{row.done_at.astimezone(UTC).isoformat()}_{row.id}"
-    return f"{row.priority}_{row.planned_at.astimezone(UTC).isoformat()}_{row.id}"
-
-
-def _parse_done(cursor: str) -> tuple[datetime, int] | None:
-    if not cursor:
-        return None
-    at, _, callback_id = cursor.partition("_")
-    return _instant(at), _whole(callback_id)
-
-
-def _parse_waiting(cursor: str) -> tuple[int, datetime, int] | None:
-    if not cursor:
-        return None
-    priority, _, rest = cursor.partition("_")
-    at, _, callback_id = rest.partition("_")
-    return _whole(priority), _instant(at), _whole(callback_id)
-
-
-def _whole(raw: str) -> int:
-    if not raw.isdecimal() or len(raw) > 18:  # noqa: PLR2004 - bigger than any id
-        raise Invalid({"after": "翻页位置已失效，请回到第一页。"})
-    return int(raw)
-
-
-def _instant(raw: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(raw.replace(" ", "+"))
-    except ValueError as error:
-        raise Invalid({"after": "翻页位置已失效，请回到第一页。"}) from error
-    if at.tzinfo is None:
-        raise Invalid({"after": "翻页位置已失效，请回到第一页。"})
-    return at
 
 
 def _called(facts: Sequence[ReviewFact]) -> tuple[Rate, Rate]:
