@@ -29,6 +29,7 @@ from hotline.web.desks import part as part_desk
 from hotline.web.desks import relations as relations_desk
 from hotline.web.desks import returns as return_desk
 from hotline.web.desks import supervision as supervision_desk
+from hotline.web.desks import transfers as transfers_desk
 from hotline.web.desks import vetting as vetting_desk
 from hotline.wiring import Installation, open_installation
 
@@ -56,6 +57,7 @@ BLUEPRINTS: Final = (
     supervision.bp,
     supervision_desk.bp,
     relations_desk.bp,
+    transfers_desk.bp,
     administration.bp,
     catalogue_desk.bp,
     territory_desk.bp,

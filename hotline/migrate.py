@@ -18,6 +18,7 @@ import hotline.intake.models
 import hotline.people.models
 import hotline.telephony.models
 import hotline.tickets.models
+import hotline.tickets.transfer_models
 import routing.answers.part_models
 import routing.answers.vetting_models
 import routing.catalogue.models
@@ -41,6 +42,7 @@ MODELS: Final = (
     hotline.people.models,
     hotline.telephony.models,
     hotline.tickets.models,
+    hotline.tickets.transfer_models,
     hotline.intake.models,
     routing.models,
     routing.answers.part_models,

@@ -310,6 +310,26 @@ _RULES: Final = (
         """,
     ),
     _Rule(
+        name="transferred_tickets_tell_where_to",
+        words="转接办结的工单应有转出记录，单位与对方编号一致",
+        sql="""
+        SELECT t.number FROM tickets t WHERE t.outcome = 'transferred' AND NOT EXISTS (
+            SELECT FROM transfers x WHERE x.ticket_id = t.id AND x.direction = 'out' AND x.line = t.transfer_to
+            AND x.other_number = coalesce(t.transfer_number, '')
+        ) ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="what_came_from_another_line_keeps_its_number",
+        words="联动转入的工单应以对方编号为来源编号，办结后应有最终承办单位",
+        sql="""
+        SELECT t.number FROM transfers x JOIN tickets t ON t.id = x.ticket_id
+        WHERE x.direction = 'in' AND (t.source_system IS DISTINCT FROM x.line
+            OR t.source_key IS DISTINCT FROM x.other_number OR (t.state = 'closed' AND x.settled_at IS NULL))
+        ORDER BY x.id
+        """,
+    ),
+    _Rule(
         name="cards_are_on_the_journal",
         words="每张红黄牌都应有一条台账",
         sql="""

@@ -6,10 +6,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from hotline.tickets import transfers
 from hotline.tickets.events import TicketAmended, TicketClosed
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome
-from routing import actions
+from hotline.tickets.vocabulary import Channel
+from routing import actions, queries
 from routing.clocks import adjusting
 from routing.duty import disputing
 from routing.events import TicketAnswered
@@ -31,6 +33,21 @@ def end_dispatch(session: Session, event: TicketClosed) -> None:
     if event.outcome == Outcome.WITHDRAWN.value:
         disputing.lapse_dispute(session, ticket_id=event.ticket_id, now=ticket.closed_at)
     relations.closed(session, ticket, outcome=Outcome(event.outcome), now=ticket.closed_at)
+    if ticket.channel is Channel.POLICE_110:
+        _tell_who_handled(session, ticket, now=ticket.closed_at)
+
+
+def _tell_who_handled(session: Session, ticket: Ticket, *, now: datetime) -> None:
+    """Whoever handed the matter over can ask who handled it, and how (domain.md 2.13)."""
+    sent = queries.dispatches_of(session, ticket.id)
+    answer = sent[-1].answer if sent else None
+    transfers.close_incoming(
+        session,
+        ticket,
+        holder=sent[-1].department if sent else "",
+        reply=answer.public_answer if answer else ticket.closing_words,
+        now=now,
+    )
 
 
 def pass_answer_on(session: Session, event: TicketAnswered) -> None:

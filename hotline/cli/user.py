@@ -103,12 +103,15 @@ def close(*, login: str) -> None:
     click.echo(f"账号 {login} 已停用。")
 
 
-@user.command(help="发放接口令牌：默认给评价终端；--login 给某人的程序；--list 列出；--end 作废。")
+@user.command(
+    help="发放接口令牌：默认给评价终端；--exchange 给 110 平台；--login 给某人的程序；--list 列出；--end 作废。"
+)
 @click.argument("name", default="")
 @click.option("--login", default="", help="令牌代表的账号；不写为评价终端")
+@click.option("--exchange", is_flag=True, help="给 110 等联动平台，只能互转诉求")
 @click.option("--list", "listed", is_flag=True, help="列出令牌")
 @click.option("--end", type=int, metavar="ID", help="作废这个令牌")
-def token(*, name: str, login: str, listed: bool, end: int | None) -> None:
+def token(*, name: str, login: str, exchange: bool, listed: bool, end: int | None) -> None:
     """Make, list or end machine tokens; a token is shown once."""
     from hotline.web.labels import words
 
@@ -129,7 +132,7 @@ def token(*, name: str, login: str, listed: bool, end: int | None) -> None:
             made = actions.issue_token(
                 session,
                 name=name,
-                role=found.role if found else Role.DEVICE,
+                role=found.role if found else Role.EXCHANGE if exchange else Role.DEVICE,
                 user_id=found.id if found else None,
                 by=SYSTEM,
                 now=clock.now(),

@@ -21,6 +21,7 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
     ARBITER = "arbiter"
     DEVICE = "device"
+    EXCHANGE = "exchange"
     PUBLIC = "public"
     SYSTEM = "system"
 
@@ -108,6 +109,8 @@ class Permission(StrEnum):
     """See tickets; which ones is decided by routing.queries.visible_to."""
     TICKET_VIEW_ALL = "ticket:view_all"
     """See every ticket and not only those of one's departments."""
+    TRANSFER_EXCHANGE = "transfer:exchange"
+    """Take over what 110 hands over, and tell who owned in the end what crossed; nothing else of a ticket."""
     USER_EDIT = "user:edit"
     """Create and change users, roles and tokens."""
 
@@ -127,6 +130,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_TRANSFER,
         _P.TICKET_MERGE,
         _P.TICKET_URGE,
+        _P.TRANSFER_EXCHANGE,
     },
     Role.DISPATCHER: _HOTLINE
     | {
@@ -142,6 +146,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_MERGE,
         _P.TICKET_URGE,
         _P.ANSWER_VET,
+        _P.TRANSFER_EXCHANGE,
     },
     Role.RESPONDER: _DESK
     | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK, _P.DISPUTE_ARGUE},
@@ -168,6 +173,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_MERGE,
         _P.TICKET_SUPERVISE,
         _P.TICKET_URGE,
+        _P.TRANSFER_EXCHANGE,
     },
     Role.ADMINISTRATOR: _DESK
     | {
@@ -183,6 +189,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
     },
     Role.ARBITER: frozenset({_P.DISPUTE_RULE, _P.TICKET_REASSIGN}),
     Role.DEVICE: frozenset({_P.REVIEW_RECEIVE}),
+    Role.EXCHANGE: frozenset({_P.TRANSFER_EXCHANGE}),
     Role.PUBLIC: frozenset({_P.TICKET_SUBMIT}),
     Role.SYSTEM: frozenset(
         {
@@ -197,10 +204,13 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
             _P.TICKET_SUPERVISE,
             _P.TICKET_URGE,
             _P.TICKET_VIEW_ALL,
+            _P.TRANSFER_EXCHANGE,
         }
     ),
 }
 
+#: Roles of machines: their tokens speak for nobody.
+MACHINE_ROLES: Final = (Role.DEVICE, Role.EXCHANGE)
 #: Roles that a person can be given.
 STAFF_ROLES: Final = (
     Role.OPERATOR,

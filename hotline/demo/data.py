@@ -21,7 +21,7 @@ from callbacks.policy import ATTEMPTS, Answers, Satisfaction, Verdict, unhappy
 from callbacks.policy import Solved as SolvedForCitizen
 from callbacks.policy import verdict as verdict_of
 from hotline.core.errors import HotlineError
-from hotline.core.permissions import Role
+from hotline.core.permissions import STAFF_ROLES, Role
 from hotline.core.personal_data import PersonalKind, find
 from hotline.tickets.vocabulary import Channel, RequestType, Urgency
 from routing.duty.returning import return_reasons
@@ -33,7 +33,7 @@ LEAST_WORDS, MOST_WORDS = 20, 600
 #: The oldest complaint of the demonstration (hours).
 OLDEST_H: Final = 700
 #: The roles of the demonstration accounts; a device, the public and the system need none.
-STAFF: Final = frozenset(Role) - {Role.DEVICE, Role.PUBLIC, Role.SYSTEM}
+STAFF: Final = frozenset(STAFF_ROLES)
 
 _CONFIG: Final = ConfigDict(extra="forbid")
 _EMPTY: Final[tuple[Any, ...]] = ()

@@ -42,8 +42,11 @@ from hotline.demo import catalogue as demo_catalogue
 from hotline.demo import data, duty, hands, relations, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.demo.judged import ask_the_model
+from hotline.intake import exchange
 from hotline.intake.rules import Concern
+from hotline.tickets import transfers
 from hotline.tickets.models import Category, Region, Ticket
+from hotline.tickets.transfer_models import FinalOwner, Manner
 from hotline.tickets.vocabulary import Channel, Urgency
 from hotline.wiring import open_installation
 from routing.models import Department, Dispatch
@@ -441,28 +444,27 @@ class _Life:
     def _register(self, category_id: int | None) -> None:
         story = self.story
         by = PUBLIC if story.channel in _CITIZENS_OWN else self.people.one(Role.OPERATOR, self.number)
-        registered = hotline.intake.actions.register(
-            self.session,
-            Concern(
-                title=story.title,
-                content=story.content,
-                name=story.name,
-                phone=story.phone,
-                address=story.address,
-                place=story.place,
-                request_type=story.request_type.value,
-                urgency=story.urgency.value,
-                channel=story.channel.value,
-                category_id=category_id,
-                region_id=self.places.regions[story.region],
-                anonymous=story.anonymous,
-                confidential=story.confidential,
-                wants_callback=story.wants_callback,
-            ),
-            scope="demo",
-            by=by,
-            now=self.born,
+        concern = Concern(
+            title=story.title,
+            content=story.content,
+            name=story.name,
+            phone=story.phone,
+            address=story.address,
+            place=story.place,
+            request_type=story.request_type.value,
+            urgency=story.urgency.value,
+            channel=story.channel.value,
+            category_id=category_id,
+            region_id=self.places.regions[story.region],
+            anonymous=story.anonymous,
+            confidential=story.confidential,
+            wants_callback=story.wants_callback,
         )
+        if story.channel is Channel.POLICE_110:
+            record = exchange.Record(number=self._police_number(), words="非警务类诉求，请依职责办理。")
+            registered = exchange.receive(self.session, record, concern, scope="demo", by=by, now=self.born)
+        else:
+            registered = hotline.intake.actions.register(self.session, concern, scope="demo", by=by, now=self.born)
         self.ticket_id = registered.ticket_id
 
     def _ended_at_the_desk(self, at: datetime) -> bool:
@@ -493,11 +495,14 @@ class _Life:
                 ticket_id=self.ticket_id,
                 version=self._version(),
                 to=story.transfer.to,
-                other_number="",
+                other_number=self._police_number() if story.transfer.to == "110" else "",
                 words=story.transfer.words,
+                manner=Manner.CONFERENCE if self.number % 2 else Manner.CALL,
                 by=by,
                 now=at,
             )
+            if self.number % 3:
+                self._told_by_the_police(at)
         elif story.withdrawal:
             self._dispatch(self.department_id, at)
             hotline.tickets.actions.withdraw(
@@ -511,6 +516,24 @@ class _Life:
         else:
             return story.story is Story.REGISTERED
         return True
+
+    def _police_number(self) -> str:
+        return f"JQ{local(self.born):%Y%m%d}{self.number:05d}"
+
+    def _told_by_the_police(self, at: datetime) -> None:
+        """Let the other line say who handled in the end what went there; some have not said so yet."""
+        for row in transfers.of_ticket(self.session, self.ticket_id):
+            transfers.settle(
+                self.session,
+                transfer_id=row.id,
+                settlement=transfers.Settlement(
+                    owner=FinalOwner.OTHER_LINE,
+                    name="辖区派出所" if row.line == "110" else row.line,
+                    reply="已到现场处置完毕，当事人已知晓结果。",
+                ),
+                by=self.people.one(Role.OPERATOR, self.number),
+                now=_between(at, self.now, 0.2),
+            )
 
     def _dispatch(self, department_id: int, at: datetime) -> None:
         routing.actions.dispatch(

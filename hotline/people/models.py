@@ -77,6 +77,6 @@ class ApiToken(Base):
 
     __table_args__ = (
         one_of("role", Role),
-        # A device speaks for nobody; any other token speaks for one person.
-        CheckConstraint("(role = 'device') = (user_id IS NULL)", name="speaks_for_one"),
+        # A machine speaks for nobody; any other token speaks for one person.
+        CheckConstraint("(role IN ('device', 'exchange')) = (user_id IS NULL)", name="speaks_for_one"),
     )

@@ -35,6 +35,7 @@ from hotline.tickets.models import (
 from hotline.tickets.queries import done_lately
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, State, check
+from hotline.tickets.transfer_models import Direction, Manner, Transfer
 from hotline.tickets.vocabulary import NewTicket, Urgency
 
 MOST_LEVELS: Final = 5
@@ -145,7 +146,10 @@ _LOCK: Final = (
 def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -> Opened:
     """Write a new ticket, its first journal line, its search words and its news, all in this transaction."""
     if not (
-        by.can(Permission.TICKET_REGISTER) or by.can(Permission.TICKET_SUBMIT) or by.can(Permission.REVIEW_RECEIVE)
+        by.can(Permission.TICKET_REGISTER)
+        or by.can(Permission.TICKET_SUBMIT)
+        or by.can(Permission.REVIEW_RECEIVE)
+        or by.can(Permission.TRANSFER_EXCHANGE)
     ):
         require(by, Permission.TICKET_REGISTER)
     code = _query_code()
@@ -395,14 +399,29 @@ def transfer(
     to: str,
     other_number: str,
     words: str,
+    manner: Manner = Manner.CALL,
     by: Actor,
     now: datetime,
 ) -> Ticket:
-    """Record that the matter went to 110 or another line; the ticket stays (domain.md 2.13)."""
+    """Record that the matter went to 110 or another line; the ticket stays (domain.md 2.13).
+
+    Who owned it in the end is told later, with `tickets.transfers.settle`.
+    """
     if not to.strip():
         raise Invalid({"to": "请选择转往的单位。"})
     ticket = lock(session, ticket_id, version=version)
     ticket.transfer_to, ticket.transfer_number = to.strip(), other_number.strip() or None
+    session.add(
+        Transfer(
+            ticket_id=ticket_id,
+            direction=Direction.OUT,
+            line=to.strip(),
+            other_number=other_number.strip(),
+            manner=manner,
+            made_at=now,
+            made_by=by.user_id,
+        )
+    )
     ticket.closing_words = redact(words.strip())
     move(
         session,
@@ -411,7 +430,7 @@ def transfer(
         by=by,
         now=now,
         note=ticket.closing_words[:200],
-        details={"to": to, "other_number": other_number},
+        details={"to": to, "other_number": other_number, "manner": manner.value},
     )
     return ticket
 

@@ -94,6 +94,9 @@ class Act(StrEnum):
     RECALL = "recall"
     MERGE = "merge"
     UNMERGE = "unmerge"
+    #: Another line handed the matter over; who owned in the end what crossed.
+    RECEIVE_TRANSFER = "receive_transfer"
+    SETTLE_TRANSFER = "settle_transfer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +181,8 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.RECALL,           {_S.DISPATCHED, _S.SIGNED},                  _S.REGISTERED, _P.TICKET_MERGE),
     _move(Act.MERGE,            {_S.REGISTERED},                             None,          _P.TICKET_MERGE),
     _move(Act.UNMERGE,          {_S.REGISTERED},                             None,          _P.TICKET_MERGE),
+    _move(Act.RECEIVE_TRANSFER, {_S.REGISTERED},                             None,          _P.TRANSFER_EXCHANGE),
+    _move(Act.SETTLE_TRANSFER,  _ANY,                                        None,          _P.TRANSFER_EXCHANGE),
 ))
 # fmt: on
 

@@ -1,4 +1,4 @@
-"""The programming interface, version 1: tickets and their life, lists, counters, reviews from service counters.
+"""The programming interface, version 1: tickets and their life, lists, counters, reviews, what crosses with 110.
 
 Machines carry `Authorization: Bearer TOKEN` (issued by an administrator). Bodies are JSON; what is refused comes back
 as a problem document (RFC 9457) with the sentences by field. A POST with an `Idempotency-Key` may be sent again: the
@@ -22,10 +22,13 @@ from callbacks.policy import Solved as CallbackSolved
 from hotline.core.errors import Invalid, NotFound
 from hotline.core.permissions import Permission
 from hotline.intake import actions as intake
+from hotline.intake import exchange
 from hotline.intake.rules import Concern
 from hotline.tickets import queries as ticket_queries
+from hotline.tickets import transfers
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
+from hotline.tickets.transfer_models import FinalOwner, Manner, Transfer
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from hotline.web import forms, present
 from hotline.web.desks import hints, proposals
@@ -120,6 +123,37 @@ class ReviewBody(_Body):
     window: Annotated[str, Field(max_length=200)] = ""
     name: str = ""
     phone: str = ""
+
+
+class TransferBody(_Body):
+    """A record that another line hands over."""
+
+    number: Annotated[str, Field(max_length=100)]
+    line: Annotated[str, Field(max_length=20)] = "110"
+    manner: Manner = Manner.EXCHANGE
+    #: Why it is ours.
+    words: str = Field(default="", max_length=LINE)
+    content: str
+    title: str = ""
+    name: str = ""
+    phone: str = ""
+    address: str = ""
+    place: str = ""
+    happened_at: AwareDatetime | None = None
+    request_type: str = ""
+    urgency: str = ""
+    category: str = ""
+    region: str = ""
+
+
+class OwnerBody(_Body):
+    """Who owned a matter in the end, and what he did."""
+
+    owner: FinalOwner
+    owner_name: str = Field(max_length=200)
+    reply: str = Field(default="", max_length=10_000)
+    #: Our number, where theirs was not known when we handed the matter over.
+    ticket: str = Field(default="", max_length=40)
 
 
 @bp.post("/tickets")
@@ -352,6 +386,79 @@ def callback(number: str) -> ResponseReturnValue:
                 session, callback_id=waiting.id, outcome=given.outcome, note=given.note, by=actor(), now=now()
             )
     return {"number": number, "verdict": row.verdict.value if row.verdict else None, "attempts": row.attempts}, 201
+
+
+@bp.post("/transfers")
+@page(Permission.TRANSFER_EXCHANGE)
+def take_over() -> ResponseReturnValue:
+    """Take over what another line hands over; its number once, whatever is sent with it the second time.
+
+    Answers 201 with our number, 200 with the number of the ticket that is there (domain.md 2.13).
+    """
+    given = forms.body(TransferBody, most=40_000)
+    with db().begin() as session:
+        done = exchange.receive(
+            session,
+            exchange.Record(number=given.number, line=given.line, manner=given.manner, words=given.words),
+            Concern(
+                **given.model_dump(exclude={"number", "line", "manner", "words", "category", "region"}),
+                category_id=_category(session, given.category),
+                region_id=_region(session, given.region),
+            ),
+            by=actor(),
+            now=now(),
+        )
+    return {"ticket": done.number, "number": given.number, "again": done.again}, 200 if done.again else 201
+
+
+@bp.get("/transfers/<path:other_number>")
+@page(Permission.TRANSFER_EXCHANGE)
+def crossed(other_number: str) -> ResponseReturnValue:
+    """Tell everything that crossed under a number of the other line: our number, where it stands, its final owner."""
+    with db().read() as session:
+        found = transfers.numbered(session, other_number)
+    if not found:
+        raise NotFound("没有这个编号的联动记录。")
+    return {"number": other_number, "transfers": [_crossed(row, ticket) for row, ticket in found]}
+
+
+@bp.post("/transfers/<path:other_number>/owner")
+@page(Permission.TRANSFER_EXCHANGE)
+def tell_owner(other_number: str) -> ResponseReturnValue:
+    """Take the other line's word on who owned in the end what we handed over, and what he did.
+
+    With `ticket` it also tells its number of a matter that we handed over without knowing it.
+    """
+    given = forms.body(OwnerBody)
+    with db().begin() as session:
+        row = transfers.handed_over(session, number=other_number, ticket=given.ticket)
+        transfers.settle(
+            session,
+            transfer_id=row.id,
+            settlement=transfers.Settlement(
+                owner=given.owner, name=given.owner_name, reply=given.reply, other_number=other_number
+            ),
+            by=actor(),
+            now=now(),
+        )
+        answer = _crossed(row, session.get_one(Ticket, row.ticket_id))
+    return answer, 201
+
+
+def _crossed(row: Transfer, ticket: Ticket) -> dict[str, Any]:
+    return {
+        "ticket": ticket.number,
+        "direction": row.direction.value,
+        "line": row.line,
+        "manner": row.manner.value,
+        "at": present.iso(row.made_at),
+        "state": ticket.state.value,
+        "outcome": ticket.outcome.value if ticket.outcome else None,
+        "owner": row.final_owner.value if row.final_owner else None,
+        "owner_name": row.owner_name,
+        "reply": row.reply,
+        "settled_at": present.iso(row.settled_at) or None,
+    }
 
 
 @bp.get("/counters")

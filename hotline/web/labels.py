@@ -14,6 +14,7 @@ from hotline.core.permissions import Role
 from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
+from hotline.tickets.transfer_models import Direction, FinalOwner, Manner
 from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.answers.part_models import PartEnding, PartKind
 from routing.answers.vetting_models import VettingState
@@ -59,6 +60,7 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Role.ADMINISTRATOR, Label("系统管理员")),
     (Role.ARBITER, Label("职责裁定员")),
     (Role.DEVICE, Label("评价终端")),
+    (Role.EXCHANGE, Label("联动平台")),
     (Role.PUBLIC, Label("诉求人")),
     (Role.SYSTEM, Label("系统")),
     (State.REGISTERED, Label("待派单", "warning")),
@@ -148,6 +150,16 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.RECALL, Label("收回")),
     (Act.MERGE, Label("并单")),
     (Act.UNMERGE, Label("解除并单")),
+    (Act.RECEIVE_TRANSFER, Label("联动转入")),
+    (Act.SETTLE_TRANSFER, Label("联动最终承办")),
+    (Direction.IN, Label("转入", "info")),
+    (Direction.OUT, Label("转出")),
+    (Manner.CALL, Label("一键转接")),
+    (Manner.CONFERENCE, Label("三方通话")),
+    (Manner.EXCHANGE, Label("数据推送")),
+    (FinalOwner.HOTLINE, Label("12345 办理", "info")),
+    (FinalOwner.OTHER_LINE, Label("对方办理")),
+    (FinalOwner.BOTH, Label("双方分别办理", "warning")),
     (Place.MAIN, Label("主单", "info")),
     (Place.MEMBER, Label("并入")),
     (Kind.CONCERN, Label("诉求")),

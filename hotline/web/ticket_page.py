@@ -13,7 +13,7 @@ from callbacks import queries as callback_queries
 from callbacks.models import BadReview, CitizenRating
 from callbacks.queries import CallbackStory
 from hotline.core.permissions import Actor, Permission
-from hotline.tickets import queries
+from hotline.tickets import queries, transfers
 from hotline.tickets.actions import may_reveal
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.queries import TimelineEntry
@@ -24,6 +24,7 @@ from hotline.web import labels, present, ticket_search
 from hotline.web.desks import hints
 from hotline.web.desks import relations as relations_desk
 from hotline.web.desks import supervision as supervision_desk
+from hotline.web.desks import transfers as transfers_desk
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
@@ -253,6 +254,7 @@ class TicketShowPage:
     kin: relations_desk.Kin
     #: Tickets that are probably about the same matter; only for those who can join them.
     alike: Sequence[hints.AlikeRow]
+    crossed: Sequence[transfers_desk.CrossedPart]
     printed_at: str = ""
     note: str = ""
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -279,6 +281,7 @@ def page_of(
         sealed = queries.sealed_fields(session, ticket)
         joins = by.can(Permission.TICKET_MERGE) and ticket.state is not State.CLOSED
         told_again = duplicates.of_ticket(session, ticket) if joins else []
+        crossed = transfers.of_ticket(session, ticket.id)
     open_eyes = may_reveal(ticket, by)
     return TicketShowPage(
         number=ticket.number,
@@ -321,6 +324,7 @@ def page_of(
         supervision=supervision_desk.history(by, ticket.id),
         kin=relations_desk.kin(by, ticket.id),
         alike=hints.alike_rows(told_again, now=now),
+        crossed=transfers_desk.parts(by, ticket, crossed, now=now),
         printed_at=present.moment(now),
         note=note,
         errors=errors or {},

@@ -34,6 +34,7 @@ from hotline.web.ticket_search import SearchRow, address, typed, wanted
 from routing import lists
 from routing import queries as routing
 from routing.lists import ListFilter, TicketRow
+from routing.relations import crossing
 
 bp = Blueprint("tickets", __name__)
 _log = logging.getLogger("hotline.web")
@@ -141,6 +142,10 @@ def find() -> ResponseReturnValue:
     """Look at what was asked for: a ticket's number, a telephone number, or words (see ticket_search)."""
     given = typed(request.form)
     asked = clean_line(forms.text("q") or given.get("words", ""))[:200]
+    with db().read() as session:
+        crossed = crossing.numbers_under(session, actor(), asked) if asked else []
+    if crossed:  # a number of 110's; the newest ticket under it names the others
+        return redirect(url_for("tickets.show", number=crossed[0]), 303)
     if number := ticket_search.ticket_number(asked):
         return _jump(number)
     if phone := ticket_search.phone(asked):

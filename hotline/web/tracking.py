@@ -19,6 +19,7 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.queries import TimelineEntry, attachments, timeline
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
+from hotline.tickets.transfers import of_ticket
 from hotline.web import labels, present
 from routing.queries import DispatchView, dispatches_of
 from routing.relations.queries import main_of
@@ -192,7 +193,7 @@ def tell(session: Any, ticket: Ticket, *, now: datetime) -> Told:  # noqa: ANN40
             _answer(row, now=now) for row in reversed(dispatches) if row.answer is not None and not row.vetted
         ),
         closing_title=_CLOSED_WITHOUT.get(ticket.outcome, "") if ticket.outcome else "",
-        closing_words="\n".join(part for part in (_transferred(ticket), ticket.closing_words) if part),
+        closing_words="\n".join(part for part in (_transferred(session, ticket), ticket.closing_words) if part),
         closing_channel=refusal.channel if refusal and refusal.channel not in ticket.closing_words else "",
         next=_together(session, ticket)
         or tuple(_next(ticket, current, returned=returned, planned=waiting.planned_at if waiting else None, now=now)),
@@ -305,11 +306,13 @@ def _answer(row: DispatchView, *, now: datetime) -> AnswerView:
     )
 
 
-def _transferred(ticket: Ticket) -> str:
+def _transferred(session: Any, ticket: Ticket) -> str:  # noqa: ANN401 - a session; pages import no SQLAlchemy
+    """Say where the matter went, and, once it is known, who owned it in the end and what he did."""
     if not ticket.transfer_to:
         return ""
     number = f"，对方编号 {ticket.transfer_number}" if ticket.transfer_number else ""
-    return f"已转给：{ticket.transfer_to}{number}。"
+    told = [f"最终由{row.owner_name}办理。{row.reply}" for row in of_ticket(session, ticket.id) if row.settled_at]
+    return "\n".join([f"已转给：{ticket.transfer_to}{number}。", *told[-1:]])
 
 
 def _next(

@@ -37,7 +37,7 @@ import routing.supervision.triggers
 from hotline import migrate, wiring
 from hotline.core.db import Database
 from hotline.core.outbox import Event
-from hotline.core.permissions import GRANTS, STAFF_ROLES, Permission, Role
+from hotline.core.permissions import GRANTS, MACHINE_ROLES, STAFF_ROLES, Permission, Role
 from hotline.core.queues import QueueName
 from hotline.core.settings import Settings
 from hotline.people.actions import issue_token
@@ -173,8 +173,8 @@ def test_every_address_of_the_interface_opens_exactly_for_the_roles_that_were_gr
     marks = gate.endpoints(app)
     tokens = {}
     with tools.db.begin() as session:
-        for role in (*STAFF_ROLES, Role.DEVICE):
-            user = make_user(session, role, now=now) if role is not Role.DEVICE else None
+        for role in (*STAFF_ROLES, *MACHINE_ROLES):
+            user = make_user(session, role, now=now) if role not in MACHINE_ROLES else None
             tokens[role] = issue_token(
                 session, name=role.value, role=role, user_id=user.id if user else None, by=SYSTEM, now=now
             )

@@ -25,7 +25,7 @@ from hotline.cli.running import (
     load_demonstration,
 )
 from hotline.core.errors import Invalid, Unavailable
-from hotline.core.permissions import Role
+from hotline.core.permissions import MACHINE_ROLES, Role
 from hotline.core.settings import Settings
 
 pytestmark = pytest.mark.enable_socket
@@ -127,7 +127,7 @@ def test_a_secret_that_is_given_twice_or_cannot_be_read_is_refused(tmp_path: Pat
 
 
 def test_one_demonstration_account_is_shown_for_every_role_of_a_person() -> None:
-    machines = {Role.DEVICE, Role.PUBLIC, Role.SYSTEM}
+    machines = {*MACHINE_ROLES, Role.PUBLIC, Role.SYSTEM}
     shown = [role for role, _login, _name in demonstration_accounts()]
     assert len(shown) == len(set(shown)) == len(set(Role) - machines)
 

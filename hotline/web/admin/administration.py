@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from hotline.core import outbox, periodic
 from hotline.core.clock import local_day
 from hotline.core.errors import HotlineError, Invalid
-from hotline.core.permissions import STAFF_ROLES, Permission, Role
+from hotline.core.permissions import MACHINE_ROLES, STAFF_ROLES, Permission, Role
 from hotline.people import actions as people
 from hotline.people import queries as people_queries
 from hotline.telephony.actions import stuck
@@ -695,14 +695,15 @@ def tokens() -> ResponseReturnValue:
 @page(Permission.USER_EDIT)
 def issue_token() -> ResponseReturnValue:
     """Make a token and show it, once."""
-    values = {name: forms.text(name) for name in ("name", "login")}
+    values = {name: forms.text(name) for name in ("name", "login", "role")}
     try:
+        machine = _machine(values["role"])
         with db().begin() as session:
             owner = people_queries.user(session, login=values["login"].strip()) if values["login"].strip() else None
             secret = people.issue_token(
                 session,
                 name=values["name"],
-                role=owner.role if owner else Role.DEVICE,
+                role=owner.role if owner else machine,
                 user_id=owner.id if owner else None,
                 by=actor(),
                 now=now(),
@@ -724,6 +725,13 @@ def end_token(token_id: int) -> ResponseReturnValue:
     return redirect(url_for("administration.tokens"), 303)
 
 
+def _machine(raw: str) -> Role:
+    """Return what a token that speaks for nobody is: a counter's device, or the other line's platform."""
+    if raw not in {"", *MACHINE_ROLES}:
+        raise Invalid({"role": "请选择终端或平台的种类。"})
+    return Role(raw) if raw else Role.DEVICE
+
+
 def _tokens_page(values: dict[str, Any], errors: dict[str, list[str]], *, secret: str = "") -> ListPage:
     with db().read() as session:
         found = people_queries.tokens(session)
@@ -742,7 +750,13 @@ def _tokens_page(values: dict[str, Any], errors: dict[str, list[str]], *, secret
         )
         for each in found
     ]
-    return ListPage(rows=rows, values={"name": "", "login": "", **values}, errors=errors, secret=secret)
+    return ListPage(
+        rows=rows,
+        values={"name": "", "login": "", "role": Role.DEVICE.value, **values},
+        errors=errors,
+        secret=secret,
+        choices={"roles": labels.options(MACHINE_ROLES)},
+    )
 
 
 # --- background work ---------------------------------------------------------------------------------------------

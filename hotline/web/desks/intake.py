@@ -16,14 +16,16 @@ from hotline.core.errors import Conflict, Invalid, StaleTicket
 from hotline.core.permissions import Permission
 from hotline.core.text import clean, clean_line
 from hotline.intake import actions as intake
-from hotline.intake import rules
+from hotline.intake import exchange, rules
 from hotline.intake.rules import Concern
 from hotline.telephony import actions as telephony
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
+from hotline.tickets import transfers
 from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
 from hotline.tickets.refusals import REFUSALS, Refusal
 from hotline.tickets.states import Outcome, State
+from hotline.tickets.transfer_models import Manner
 from hotline.tickets.vocabulary import Channel, NewTicket, RequestType, Urgency
 from hotline.web import forms, labels, present
 from hotline.web.desks import hints
@@ -80,6 +82,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "transfer_number": "对方编号",
     "incident_id": "事件",
     "transfer_words": "转接说明",
+    "transfer_manner": "转接方式",
+    "other_number": "警情编号",
 }
 _CHANNELS: Final = tuple(channel for channel in Channel if channel not in {Channel.REVIEW, Channel.IMPORT})
 _MOST_REPEAT: Final = 2_000
@@ -121,6 +125,9 @@ class Typed:
     transfer_other: str = ""
     transfer_number: str = ""
     transfer_words: str = ""
+    transfer_manner: str = Manner.CALL.value
+    #: The record of 110 from which the caller comes.
+    other_number: str = ""
     #: The open incident that the caller belongs to.
     incident_id: str = ""
 
@@ -141,6 +148,7 @@ class IntakePage:
     finishes: Sequence[tuple[str, str, str]]
     refusals: Sequence[Refusal]
     transfers: Sequence[tuple[str, str]]
+    manners: Sequence[tuple[str, str]]
     incidents: Sequence[tuple[int, str]]
     most_content: int = rules.MOST_CONTENT
 
@@ -235,7 +243,7 @@ def register() -> ResponseReturnValue:
     try:
         concern, checked = _read(typed)
         with db().begin() as writing:
-            registered = intake.register(writing, concern, scope=_scope(), key=typed.key, by=actor(), now=now())
+            registered = _taken_in(writing, typed, concern)
             if not registered.again:
                 _finish(writing, registered, typed)
             texted = _MOBILE.fullmatch(checked.phone) is not None and bool(registered.query_code)
@@ -642,11 +650,7 @@ def _problems_of_finish(typed: Typed) -> dict[str, str]:
         _number(typed, "department_id", problems)
     if typed.finish == "refuse" and typed.refusal_reason and typed.refusal_reason not in REFUSALS:
         problems["refusal_reason"] = "所选理由不在清单内，请重新选择。"
-    if typed.finish == "transfer":
-        if typed.transfer_to and typed.transfer_to not in dict(TRANSFERS):
-            problems["transfer_to"] = "请选择转往的单位。"
-        if typed.transfer_to == "other" and not clean_line(typed.transfer_other):
-            problems["transfer_other"] = "请写明转往的热线或单位。"
+    problems |= _problems_of_transfer(typed)
     for name, most in (
         ("answer", _MOST_ANSWER),
         ("refusal_words", _MOST_ANSWER),
@@ -658,6 +662,34 @@ def _problems_of_finish(typed: Typed) -> dict[str, str]:
         if len(getattr(typed, name)) > most:
             problems[name] = f"最多 {most} 字，现有 {len(getattr(typed, name))} 字。"
     return problems
+
+
+def _problems_of_transfer(typed: Typed) -> dict[str, str]:
+    """Return what is missing of a call that came from another line, or goes there."""
+    problems: dict[str, str] = {}
+    if typed.channel == Channel.POLICE_110.value:
+        try:
+            transfers.checked_number(typed.other_number)
+        except Invalid as error:
+            problems |= {name: "".join(words) for name, words in error.fields.items()}
+    if typed.finish == "transfer":
+        if typed.transfer_manner not in set(Manner):
+            problems["transfer_manner"] = "请选择转接方式。"
+        if typed.transfer_to and typed.transfer_to not in dict(TRANSFERS):
+            problems["transfer_to"] = "请选择转往的单位。"
+        if typed.transfer_to == "other" and not clean_line(typed.transfer_other):
+            problems["transfer_other"] = "请写明转往的热线或单位。"
+    return problems
+
+
+def _taken_in(writing: Any, typed: Typed, concern: Concern) -> intake.Registered:  # noqa: ANN401 - as below
+    """Register the call; one that 110 hands over under the number of its record, once (domain.md 2.13)."""
+    if typed.channel != Channel.POLICE_110.value:
+        return intake.register(writing, concern, scope=_scope(), key=typed.key, by=actor(), now=now())
+    record = exchange.Record(number=typed.other_number, manner=Manner.CONFERENCE)
+    return exchange.receive(
+        writing, record, concern, at_a_desk=True, scope=_scope(), key=typed.key, by=actor(), now=now()
+    )
 
 
 def _finish(writing: Any, registered: intake.Registered, typed: Typed) -> None:  # noqa: ANN401 - the house's session; pages know no SQL
@@ -693,6 +725,7 @@ def _finish(writing: Any, registered: intake.Registered, typed: Typed) -> None: 
             to=other if typed.transfer_to == "other" else typed.transfer_to,
             other_number=clean_line(typed.transfer_number),
             words=clean(typed.transfer_words),
+            manner=forms.member(Manner, "transfer_manner", source=asdict(typed)) or Manner.CALL,
             **common,
         )
 
@@ -747,6 +780,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
             finishes=[(value, words, key) for value, words, key, permission in FINISHES if actor().can(permission)],
             refusals=list(REFUSALS.values()),
             transfers=TRANSFERS,
+            manners=labels.options((Manner.CALL, Manner.CONFERENCE)),
             incidents=[(one.id, one.title) for one in incidents],
         ),
     )

@@ -1,0 +1,61 @@
+"""What crossed between the hotline and other lines, for the linkage desk and the ticket's page (domain.md 2.13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hotline.core.errors import NotFound
+from hotline.core.permissions import Actor
+from hotline.tickets.models import Ticket
+from hotline.tickets.transfer_models import Direction, Transfer
+from hotline.tickets.transfers import numbered
+from routing.paging import parse_pair, turned
+from routing.queries import visible_to
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferPage:
+    """One page of what crossed, each with its ticket."""
+
+    rows: Sequence[tuple[Transfer, Ticket]]
+    next_cursor: str
+    previous_cursor: str
+
+
+def unsettled(session: Session, by: Actor, *, direction: Direction, cursor: str = "", limit: int = 30) -> TransferPage:
+    """Return what crossed and has no final owner yet, the oldest first, by keyset."""
+    backwards, key = parse_pair(cursor)
+    query = (
+        select(Transfer, Ticket)
+        .join(Ticket, Ticket.id == Transfer.ticket_id)
+        .where(Transfer.settled_at.is_(None), Transfer.direction == direction, visible_to(by))
+    )
+    if key is not None:
+        query = query.where(Transfer.id < key[1] if backwards else Transfer.id > key[1])
+    order = Transfer.id.desc() if backwards else Transfer.id.asc()
+    found = [(row[0], row[1]) for row in session.execute(query.order_by(order).limit(limit + 1))]
+    rows, following, before = turned(
+        found, limit, backwards=backwards, started=key is not None, name=lambda pair: f"0|{pair[0].id}"
+    )
+    return TransferPage(rows=rows, next_cursor=following, previous_cursor=before)
+
+
+def numbers_under(session: Session, by: Actor, number: str) -> list[str]:
+    """Return the numbers of the tickets that this person may see under a number of another line, the newest first."""
+    ids = [ticket.id for _, ticket in numbered(session, number)]
+    if not ids:
+        return []
+    rows = session.scalars(select(Ticket.number).where(Ticket.id.in_(ids), visible_to(by)).order_by(Ticket.id.desc()))
+    return list(dict.fromkeys(rows))
+
+
+def one(session: Session, *, ticket_id: int, transfer_id: int) -> Transfer:
+    """Return one crossing of a ticket, or `NotFound`."""
+    row = session.get(Transfer, transfer_id)
+    if row is None or row.ticket_id != ticket_id:
+        raise NotFound
+    return row
