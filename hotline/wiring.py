@@ -42,7 +42,7 @@ from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
-from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
+from hotline.tickets.events import TicketAmended, TicketClosed, TicketRefused, TicketRegistered
 from hotline.tickets.models import Ticket
 from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, TicketAnswered
 from routing.serving import Serving, models_folder
@@ -149,6 +149,10 @@ def _tell_of_clock(session: Session, event: ClockAdjusted, tools: Installation, 
     routing.telling.tell_citizen(session, event, now=now)
 
 
+def _tell_of_refusal(session: Session, event: TicketRefused, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
+    routing.telling.tell_of_refusal(session, event, now=now)
+
+
 def _resume_clocks(tools: Installation, now: datetime) -> None:
     with tools.db.begin() as session:
         routing.clocks.adjusting.resume_due(session, now=now)
@@ -236,6 +240,7 @@ AT_ONCE: Final[Mapping[type[Event], tuple[AtOnce, ...]]] = {
 # What reacts later, in a worker.
 REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
     TicketRegistered: (Reaction(name="suggest_department", queue=QueueName.CLASSIFIER, run=_suggest),),
+    TicketRefused: (Reaction(name="tell_citizen_of_refusal", queue=QueueName.TELEPHONY, run=_tell_of_refusal),),
     ClockAdjusted: (Reaction(name="tell_citizen_of_clock", queue=QueueName.TELEPHONY, run=_tell_of_clock),),
     MainAnswered: (Reaction(name="answer_members", queue=QueueName.DEFAULT, run=_answer_members),),
     CatalogueTrialAsked: (Reaction(name="try_catalogue", queue=QueueName.REPORTS, run=_try_catalogue),),

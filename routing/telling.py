@@ -1,8 +1,10 @@
-"""What a citizen is told by text message about his ticket's clock; each message goes out once per fact."""
+"""What a citizen is told by text message of his clock, or of a refusal; each message goes out once per fact."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy.orm import Session
 
@@ -10,8 +12,10 @@ from hotline.core.clock import local
 from hotline.core.db import keyring_of
 from hotline.core.permissions import SYSTEM
 from hotline.telephony.actions import queue_text
+from hotline.tickets.events import TicketRefused
 from hotline.tickets.models import Ticket
-from hotline.tickets.states import Act
+from hotline.tickets.refusals import NOT_TEXTED, REFUSALS
+from hotline.tickets.states import Act, Outcome
 from routing.clocks.models import Adjustment
 from routing.events import ClockAdjusted
 from routing.models import Dispatch
@@ -22,6 +26,48 @@ _WORDS = {
     Act.EXTEND.value: "您反映的事项（{number}）情况较复杂，经批准延期 {workdays} 个工作日，办理期限为 {due}。",
     Act.RESUME.value: "您反映的事项（{number}）已恢复计时办理，办理期限为 {due}。",
 }
+
+
+#: Only these receive text messages; whoever has no such number is told on the telephone and on the tracking page.
+_MOBILE: Final = re.compile(r"1[3-9]\d{9}")
+#: Longer words are cut; the tracking page has them whole.
+MOST_WORDS: Final = 240
+
+
+def receives_texts(phone: str) -> bool:
+    """Tell whether a text message can reach this number: a mobile number of the country."""
+    return _MOBILE.fullmatch(phone) is not None
+
+
+def refusal_body(*, number: str, reason: str, words: str) -> str:
+    """Return the message of a refusal: that, why, and what to do instead (domain.md 1.5)."""
+    said = " ".join(words.split())
+    said = said if len(said) <= MOST_WORDS else f"{said[: MOST_WORDS - 1]}…"
+    return f"【12345热线】您反映的事项（{number}）不予受理：{reason}。{said}凭编号和查询码可在网上查看全文。"
+
+
+def tell_of_refusal(session: Session, event: TicketRefused, *, now: datetime) -> bool:
+    """Queue the message that says where to turn instead (domain.md 1.5); false without a mobile number.
+
+    Nothing is sent where the reason is that nothing was asked for, nor when the ticket has been taken up again since.
+    """
+    ticket = session.get_one(Ticket, event.ticket_id)
+    reason = REFUSALS.get(ticket.refusal_reason or "")
+    if reason is None or reason.code in NOT_TEXTED or ticket.outcome is not Outcome.REFUSED:
+        return False
+    phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
+    if not receives_texts(phone):
+        return False
+    queue_text(
+        session,
+        key=f"refused-{ticket.id}-{event.at}",
+        purpose="refused",
+        to=phone,
+        body=refusal_body(number=ticket.number, reason=reason.words, words=ticket.closing_words),
+        by=SYSTEM,
+        now=now,
+    )
+    return True
 
 
 def tell_citizen(session: Session, event: ClockAdjusted, *, now: datetime) -> bool:

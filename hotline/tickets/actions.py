@@ -23,7 +23,7 @@ from hotline.core.sealing import Keyring, Personal
 from hotline.core.text import clean, clean_line, search_words
 from hotline.people.models import User
 from hotline.tickets import queries
-from hotline.tickets.events import TicketAmended, TicketClosed, TicketRegistered
+from hotline.tickets.events import TicketAmended, TicketClosed, TicketRefused, TicketRegistered
 from hotline.tickets.models import (
     Category,
     InstallationSetting,
@@ -388,6 +388,7 @@ def refuse(
         note=ticket.closing_words[:200],
         details={"reason": reason},
     )
+    outbox.publish(session, TicketRefused(ticket_id=ticket.id, at=now.isoformat()), now=now)
     return ticket
 
 

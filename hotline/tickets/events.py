@@ -27,6 +27,14 @@ class TicketAmended(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TicketRefused(Event):
+    """A concern was refused; its citizen must learn where to turn instead."""
+
+    ticket_id: int
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TicketClosed(Event):
     """A ticket has come to its end."""
 

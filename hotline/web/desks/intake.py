@@ -23,7 +23,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
 from hotline.tickets import transfers
 from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
-from hotline.tickets.refusals import REFUSALS, Refusal
+from hotline.tickets.refusals import NOT_TEXTED, REFUSALS, Refusal
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.transfer_models import Manner
 from hotline.tickets.vocabulary import Channel, NewTicket, RequestType, Urgency
@@ -292,6 +292,8 @@ def done(number: str) -> ResponseReturnValue:
     if ticket.transfer_to:
         facts.append(("转往", f"{ticket.transfer_to} {ticket.transfer_number or ''}".strip()))
     heading, script = _script(ticket, department=department)
+    if ticket.outcome is Outcome.REFUSED and ours and told.get("texted") and ticket.refusal_reason not in NOT_TEXTED:
+        script = [*script, "不予受理的理由和正确途径会另以短信发往来电手机。"]
     return render_template(
         "intake/done.html",
         page=DonePage(
