@@ -675,7 +675,7 @@ def _problems_of_transfer(typed: Typed) -> dict[str, str]:
         except Invalid as error:
             problems |= {name: "".join(words) for name, words in error.fields.items()}
     if typed.finish == "transfer":
-        if typed.transfer_manner not in set(Manner):
+        if typed.transfer_manner and typed.transfer_manner not in set(Manner):
             problems["transfer_manner"] = "请选择转接方式。"
         if typed.transfer_to and typed.transfer_to not in dict(TRANSFERS):
             problems["transfer_to"] = "请选择转往的单位。"
