@@ -6,12 +6,13 @@ import hashlib
 from datetime import timedelta
 from typing import Any, Final
 
-from flask import Flask, Response, get_flashed_messages, request
+from flask import Flask, Response, get_flashed_messages, request, url_for
 from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hotline.core.settings import Settings
+from hotline.tickets.vocabulary import LookReason
 from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
 from hotline.web.admin import administration, category_moves, model_card
 from hotline.web.admin import catalogue as catalogue_desk
@@ -115,6 +116,8 @@ def _context() -> dict[str, Any]:
         "build": BUILD,
         "now": gate.now(),
         "can": gate.actor().can,
+        "look_reasons": labels.options(LookReason),
+        "source_href": gate.tools().settings.source_url or url_for("public.source"),
     }
 
 

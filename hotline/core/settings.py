@@ -36,6 +36,8 @@ class Settings:
     carrier: str
     #: HOTLINE_TRUSTED_PROXIES: how many proxies in front set X-Forwarded-For; 0 = believe none.
     trusted_proxies: int
+    #: HOTLINE_SOURCE_URL: where the public finds this installation's source code (AGPL section 13); empty = ask us.
+    source_url: str
     #: HOTLINE_POOL: database connections per process.
     pool: int
 
@@ -55,10 +57,13 @@ class Settings:
             secure_cookies=_flag(env, "HOTLINE_SECURE_COOKIES", problems),
             carrier=env.get("HOTLINE_CARRIER", "recorder"),
             trusted_proxies=_whole(env, "HOTLINE_TRUSTED_PROXIES", 0, range(11), problems),
+            source_url=env.get("HOTLINE_SOURCE_URL", "").strip(),
             pool=_whole(env, "HOTLINE_POOL", 20, range(1, 201), problems),
         )
         if settings.carrier not in {"recorder", "twilio"}:
             problems["HOTLINE_CARRIER"] = f"只能是 recorder 或 twilio，收到“{settings.carrier}”。"
+        if settings.source_url and not settings.source_url.startswith(("http://", "https://")):
+            problems["HOTLINE_SOURCE_URL"] = f"应以 http:// 或 https:// 开头，收到“{settings.source_url}”。"
         if problems:
             raise Invalid(problems, "环境变量有误：" + "；".join(f"{k} {v}" for k, v in problems.items()))
         return settings

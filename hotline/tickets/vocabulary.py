@@ -42,6 +42,15 @@ class RequestType(StrEnum):
     OTHER = "其他"
 
 
+class LookReason(StrEnum):
+    """Why somebody looks at a citizen's personal data (domain.md 7 a): one of these, or words of his own."""
+
+    CONTACT = "contact"
+    CALLBACK = "callback"
+    VERIFY = "verify"
+    LAWFUL = "lawful"
+
+
 class Urgency(StrEnum):
     """How soon harm is done (domain.md 1.6)."""
 

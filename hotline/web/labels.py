@@ -15,7 +15,7 @@ from hotline.core.queues import QueueName
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.transfer_models import Direction, FinalOwner, Manner
-from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from hotline.tickets.vocabulary import Channel, Kind, LookReason, RequestType, Urgency
 from routing.answers.part_models import PartEnding, PartKind
 from routing.answers.vetting_models import VettingState
 from routing.answers.vetting_rules import VettingMode
@@ -75,6 +75,10 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Outcome.CONFIRMED, Label("回访办结", "success")),
     (Outcome.UNREACHABLE, Label("无法联系", "neutral")),
     (Outcome.DECLINED, Label("拒绝回访", "neutral")),
+    (LookReason.CONTACT, Label("联系诉求人办理诉求")),
+    (LookReason.CALLBACK, Label("回访诉求人")),
+    (LookReason.VERIFY, Label("核实身份或地点")),
+    (LookReason.LAWFUL, Label("依法调取")),
     (Act.REGISTER, Label("登记受理")),
     (Act.ANSWER_DIRECTLY, Label("直接答复")),
     (Act.REFUSE, Label("不予受理")),

@@ -126,6 +126,13 @@ class DonePage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourcePage:
+    """Where the source code is; without an address, whom to ask."""
+
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrackPage:
     """The question for number and code."""
 
@@ -154,6 +161,13 @@ def home() -> ResponseReturnValue:
     """Say what 12345 is and is not, and show the three ways in."""
     elsewhere = [f"{REFUSALS[code].words}：{REFUSALS[code].channel}" for code in ("NR-02", "NR-07", "NR-06", "NR-03")]
     return render_template("public/home.html", page=HomePage(elsewhere=elsewhere))
+
+
+@bp.get("/source")
+@open_to_all
+def source() -> ResponseReturnValue:
+    """Say under which licence this runs, in which version, and where its source code is (AGPL section 13)."""
+    return render_template("public/source.html", page=SourcePage(address=tools().settings.source_url))
 
 
 @bp.get("/submit")

@@ -26,7 +26,7 @@ from hotline.tickets import actions, files, queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State, check
-from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
+from hotline.tickets.vocabulary import Channel, Kind, LookReason, RequestType, Urgency
 from hotline.web import forms, labels, present, ticket_page, ticket_search
 from hotline.web.catalogue import Catalogue, catalogue
 from hotline.web.gate import actor, db, now, page, tools
@@ -198,14 +198,22 @@ def sheet(number: str) -> ResponseReturnValue:
 @bp.post("/tickets/<number>/reveal")
 @page(P.PERSONAL_REVEAL)
 def reveal(number: str) -> ResponseReturnValue:
-    """Tell one thing of the citizen that is masked on the page, with a line in the journal (domain.md 7 a)."""
+    """Tell one thing of the citizen that is masked on the page, with the reason in the journal (domain.md 7 a)."""
     what = forms.asked("what")
     if what not in ticket_page.REVEALABLE:
         raise NotFound
+    known = forms.member(LookReason, "reason")
+    reason = labels.words(known) if known else forms.text("words").strip()
     with db().begin() as session:
         ticket = routing.ticket_for(session, actor(), number)
+        if not reason:
+            raise Invalid({"reason": "请选择或填写查看理由。"})
         opened = actions.reveal(
-            session, ticket_id=ticket.id, reason=f"查看{ticket_page.REVEALABLE[what]}", by=actor(), now=now()
+            session,
+            ticket_id=ticket.id,
+            reason=f"查看{ticket_page.REVEALABLE[what]}：{reason}",
+            by=actor(),
+            now=now(),
         )
         value = getattr(opened, what) or {"content": ticket.content, "title": ticket.title}.get(what, "未填写")
     return jsonify(value=value)

@@ -82,10 +82,11 @@ def test_the_number_is_told_by_a_click_and_written_down(
         page.get_by_role("button", name="取下一件").click()
     assert "13900001234" not in page.content()
     page.get_by_role("button", name="查看联系电话").click()
+    page.keyboard.press("2")
     expect(page.get_by_text("13900001234")).to_be_visible()
     with live_db.read() as session:
-        acts = [entry.act for entry in timeline(session, city.ids["answered"])]
-    assert acts[-1] is Act.REVEAL
+        looked = timeline(session, city.ids["answered"])[-1]
+    assert (looked.act, looked.note) == (Act.REVEAL, "查看联系电话：回访诉求人")
 
 
 def test_a_refused_result_keeps_the_answers(page_as: Callable[..., Page], city: City, live_db: Database) -> None:

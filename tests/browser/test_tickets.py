@@ -84,11 +84,14 @@ def test_what_is_masked_is_shown_by_click_and_hides_itself(page_as: PageAs, city
     side = page.get_by_role("complementary")
     expect(side).to_contain_text("*******1234")
     side.get_by_role("button", name="查看联系电话").click()
+    assert_accessible(page)
+    page.get_by_label("其他理由").fill("核对回拨号码")
+    page.keyboard.press("Enter")
     expect(side).to_contain_text(PHONE)
     page.clock.fast_forward(61_000)
     expect(side).not_to_contain_text(PHONE)
     page.reload()
-    expect(page.locator("#timeline")).to_contain_text("查看联系电话")
+    expect(page.locator("#timeline")).to_contain_text("查看联系电话：核对回拨号码")
 
 
 def test_a_file_goes_up_and_comes_down_again(page_as: PageAs, city: City, tmp_path: Path) -> None:

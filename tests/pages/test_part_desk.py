@@ -128,7 +128,7 @@ def test_below_the_lead_the_part_is_everything_that_is_shown(desks: Desks) -> No
     assert desks.number not in below.get("/tickets").text
     for path in (f"/tickets/{desks.number}", f"/department/{desks.number}", f"/tickets/{desks.number}/parts"):
         assert below.get(path).status_code == 404
-    assert below.post(f"/tickets/{desks.number}/reveal?what=phone").status_code == 404
+    assert below.post(f"/tickets/{desks.number}/reveal?what=phone", data={"reason": "contact"}).status_code == 404
 
 
 def test_what_is_refused_by_field_keeps_what_was_typed(desks: Desks) -> None:

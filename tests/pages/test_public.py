@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from callbacks.models import CitizenRating
+from hotline.app import create_app
 from hotline.core import clock
 from hotline.core.permissions import Actor, Role
 from hotline.people.models import SignInFailure
@@ -110,6 +112,17 @@ def test_the_first_page_shows_three_ways_and_what_is_not_taken(client: FlaskClie
     for words in ("我要反映", "查询进度", "打电话 12345", "110", "119", "120"):
         assert words in answer.text
     assert "tabler" not in answer.text
+
+
+def test_every_page_leads_to_the_source_code_and_its_licence(client: FlaskClient, tools: Installation) -> None:
+    assert 'href="/source"' in client.get("/submit").text
+    asked = client.get("/source").text
+    assert "AGPL-3.0" in asked
+    assert "拨打 12345 向" in asked
+    published = replace(tools, settings=replace(tools.settings, source_url="https://code.wangchuan.example/hotline"))
+    there = create_app(published).test_client()
+    assert 'href="https://code.wangchuan.example/hotline"' in there.get("/submit").text
+    assert "拨打 12345 向" not in there.get("/source").text
 
 
 def test_a_citizen_hands_in_a_concern_and_gets_number_and_code(client: FlaskClient, tools: Installation) -> None:

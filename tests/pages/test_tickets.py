@@ -53,6 +53,9 @@ from tests.makers import (
 PHONE = "13900001234"
 CONTENT = "幸福路路灯坏了，请联系我13900001234，谢谢。"
 
+#: Why somebody looks at personal data, as the page sends it.
+LOOK = {"reason": "contact"}
+
 
 @dataclass(frozen=True)
 class City:
@@ -514,7 +517,7 @@ def test_a_unit_learns_the_result_of_a_callback_and_nothing_of_the_calling(house
         )
         number, callback_id = ticket.number, waiting.id
     unit, caller = house.browse("responder"), house.browse("auditor")
-    assert caller.post(f"/tickets/{number}/reveal?what=phone").status_code == 200
+    assert caller.post(f"/tickets/{number}/reveal?what=phone", data=LOOK).status_code == 200
     before = unit.get(f"/tickets/{number}").text
     assert "查看个人信息" not in before
     assert "回访与评价" not in before
@@ -661,27 +664,42 @@ def test_the_sheet_of_paper_holds_nothing_personal_in_clear(house: House) -> Non
 def test_a_look_at_personal_data_is_answered_and_written_down(house: House) -> None:
     client = house.browse("operator")
     for what, value in (("phone", PHONE), ("name", "王小明"), ("address", "北苑区幸福路 12 号"), ("content", CONTENT)):
-        answer = client.post(f"/tickets/{house.number}/reveal?what={what}")
+        answer = client.post(f"/tickets/{house.number}/reveal?what={what}", data=LOOK)
         assert answer.json == {"value": value}
         assert answer.headers["Cache-Control"] == "no-store"
-    assert client.post(f"/tickets/{house.number}/reveal?what=title").json == {"value": "幸福路路灯不亮"}
+    assert client.post(f"/tickets/{house.number}/reveal?what=title", data=LOOK).json == {"value": "幸福路路灯不亮"}
     with house.tools.db.read() as session:
         looks = [entry for entry in timeline(session, house.ticket_id) if entry.act is Act.REVEAL]
-    assert [look.note for look in looks] == ["查看联系电话", "查看姓名", "查看联系地址", "查看内容原文", "查看标题原文"]
+    assert [look.note for look in looks] == [
+        f"查看{what}：联系诉求人办理诉求" for what in ("联系电话", "姓名", "联系地址", "内容原文", "标题原文")
+    ]
     assert {look.by_name for look in looks} == {"某operator"}
     assert PHONE not in str(looks)
+
+
+def test_a_look_needs_a_reason_of_the_list_or_in_words(house: House) -> None:
+    client = house.browse("operator")
+    address = f"/tickets/{house.number}/reveal?what=phone"
+    assert client.post(address).status_code == 422
+    assert client.post(address, data={"words": "  "}).status_code == 422
+    assert client.post(address, data={"reason": "curiosity"}).status_code == 422
+    with house.tools.db.read() as session:
+        assert Act.REVEAL not in {entry.act for entry in timeline(session, house.ticket_id)}
+    assert client.post(address, data={"words": "诉求人来电核对回拨号码"}).json == {"value": PHONE}
+    with house.tools.db.read() as session:
+        assert timeline(session, house.ticket_id)[-1].note == "查看联系电话：诉求人来电核对回拨号码"
 
 
 def test_only_what_can_be_looked_at_is_looked_at(house: House) -> None:
     client = house.browse("operator")
     for what in ("", "version", "__class__", "personal_sealed"):
-        assert client.post(f"/tickets/{house.number}/reveal?what={what}").status_code == 404
+        assert client.post(f"/tickets/{house.number}/reveal?what={what}", data=LOOK).status_code == 404
     assert client.get(f"/tickets/{house.number}/reveal?what=phone").status_code == 405
 
 
 def test_who_may_not_look_is_refused_and_offered_nothing(house: House) -> None:
     client = house.browse("administrator")
-    assert client.post(f"/tickets/{house.number}/reveal?what=phone").status_code == 403
+    assert client.post(f"/tickets/{house.number}/reveal?what=phone", data=LOOK).status_code == 403
     assert "data-reveal=" not in client.get(f"/tickets/{house.number}").text
     with house.tools.db.read() as session:
         assert Act.REVEAL not in {entry.act for entry in timeline(session, house.ticket_id)}
@@ -695,16 +713,18 @@ def test_a_citizen_who_wants_to_stay_unknown_to_the_unit_stays_so(house: House) 
     assert "data-reveal=" not in text
     assert "诉求人要求对承办单位保密" in text
     for what in ("phone", "content"):
-        assert unit.post(f"/tickets/{house.number}/reveal?what={what}").status_code == 403
-    assert house.browse("operator").post(f"/tickets/{house.number}/reveal?what=phone").json == {"value": PHONE}
+        assert unit.post(f"/tickets/{house.number}/reveal?what={what}", data=LOOK).status_code == 403
+    assert house.browse("operator").post(f"/tickets/{house.number}/reveal?what=phone", data=LOOK).json == {
+        "value": PHONE
+    }
 
 
 def test_whoever_looks_at_too_many_citizens_must_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "MOST_REVEALS_PER_HOUR", 3)
     client = house.browse("operator")
-    statuses = [client.post(f"/tickets/{house.number}/reveal?what=phone").status_code for _ in range(4)]
+    statuses = [client.post(f"/tickets/{house.number}/reveal?what=phone", data=LOOK).status_code for _ in range(4)]
     assert statuses == [200, 200, 200, 429]
-    assert house.browse("dispatcher").post(f"/tickets/{house.number}/reveal?what=phone").status_code == 200
+    assert house.browse("dispatcher").post(f"/tickets/{house.number}/reveal?what=phone", data=LOOK).status_code == 200
 
 
 def test_looks_of_an_hour_ago_no_longer_count(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -712,7 +732,7 @@ def test_looks_of_an_hour_ago_no_longer_count(house: House, monkeypatch: pytest.
     with house.tools.db.begin() as session:
         operator = actor_of(session, "operator")
         actions.reveal(session, ticket_id=house.ticket_id, reason="", by=operator, now=house.now - timedelta(hours=1))
-    assert house.browse("operator").post(f"/tickets/{house.number}/reveal?what=phone").status_code == 200
+    assert house.browse("operator").post(f"/tickets/{house.number}/reveal?what=phone", data=LOOK).status_code == 200
 
 
 # Acts

@@ -165,8 +165,10 @@ def test_times_without_a_zone_are_refused_and_days_end_at_midnight_in_china() ->
 
 def test_settings_that_cannot_be_understood_are_named_together() -> None:
     with pytest.raises(Invalid) as refusal:
-        Settings.from_environment({"PORT": "x", "HOTLINE_CARRIER": "doves", "HOTLINE_SECURE_COOKIES": "maybe"})
-    assert sorted(refusal.value.fields) == ["HOTLINE_CARRIER", "HOTLINE_SECURE_COOKIES", "PORT"]
+        Settings.from_environment(
+            {"PORT": "x", "HOTLINE_CARRIER": "doves", "HOTLINE_SECURE_COOKIES": "maybe", "HOTLINE_SOURCE_URL": "ftp"}
+        )
+    assert sorted(refusal.value.fields) == ["HOTLINE_CARRIER", "HOTLINE_SECURE_COOKIES", "HOTLINE_SOURCE_URL", "PORT"]
     assert Settings.from_environment({"PORT": "8080"}).port == 8080
 
 

@@ -1,4 +1,5 @@
-/* data-reveal="/tickets/7/reveal/phone": asks the server for what is masked (it writes who looked), shows it for a minute. */
+/* data-reveal="/tickets/7/reveal/phone": asks why (#look-why, once per page), asks the server for what is masked (it writes
+   who looked and why), shows it for a minute. */
 "use strict";
 (() => {
   const SHOWN_MS = 60000;
@@ -21,6 +22,38 @@
     timers.set(button, setTimeout(() => hide(button), SHOWN_MS));
   };
 
+  /* What was said stands for the other fields of the same page. */
+  let said = null;
+  const why = () =>
+    new Promise((answer) => {
+      const dialog = document.getElementById("look-why");
+      if (said || !dialog) return answer(said);
+      const field = dialog.querySelector("input");
+      const choose = (event) => {
+        const reason = event.target.closest?.("[data-look-reason]")?.dataset.lookReason;
+        if (!reason) return;
+        said = new URLSearchParams({ reason });
+        dialog.close();
+      };
+      const write = (event) => {
+        const words = field.value.trim();
+        if (words) said = new URLSearchParams({ words });
+        else event.preventDefault();
+      };
+      dialog.addEventListener("click", choose);
+      dialog.addEventListener("submit", write);
+      dialog.addEventListener(
+        "close",
+        () => {
+          dialog.removeEventListener("click", choose);
+          dialog.removeEventListener("submit", write);
+          answer(said);
+        },
+        { once: true },
+      );
+      dialog.showModal();
+    });
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-reveal]");
     if (!button || button.getAttribute("aria-busy") === "true") return;
@@ -28,11 +61,14 @@
       hide(button);
       return;
     }
+    const reason = await why();
+    if (!reason) return;
     button.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(button.dataset.reveal, {
         method: "POST",
         headers: { "X-CSRFToken": hotline.meta("csrf-token"), Accept: "application/json, text/plain" },
+        body: reason,
         redirect: "manual",
         cache: "no-store",
       });
