@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
 from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
-from hotline.web.admin import administration, category_moves, model_card
+from hotline.web.admin import administration, category_moves, exports, model_card
 from hotline.web.admin import catalogue as catalogue_desk
 from hotline.web.admin import model as model_desk
 from hotline.web.admin import territory as territory_desk
@@ -66,6 +66,7 @@ BLUEPRINTS: Final = (
     model_card.bp,
     words_desk.bp,
     category_moves.bp,
+    exports.bp,
     tickets.bp,
     live.bp,
     api.bp,

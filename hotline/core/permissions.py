@@ -51,6 +51,8 @@ class Permission(StrEnum):
     """Sit on a panel and rule; two members of different seats are needed."""
     EXPORT_MAKE = "export:make"
     """Take lists out of the system, without personal data."""
+    EXPORT_VIEW = "export:view"
+    """See who took what out of the system, when, and how much."""
     FIGURES_VIEW = "figures:view"
     """See what is open, due and overdue, by department."""
     JOBS_VIEW = "jobs:view"
@@ -150,7 +152,15 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
     },
     Role.RESPONDER: _DESK
     | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK, _P.DISPUTE_ARGUE},
-    Role.AUDITOR: _HOTLINE | {_P.CALLBACK_VIEW, _P.CALLBACK_RECORD, _P.TICKET_CLOSE, _P.TICKET_REWORK, _P.REVIEW_JUDGE},
+    Role.AUDITOR: _HOTLINE
+    | {
+        _P.CALLBACK_VIEW,
+        _P.CALLBACK_RECORD,
+        _P.EXPORT_VIEW,
+        _P.TICKET_CLOSE,
+        _P.TICKET_REWORK,
+        _P.REVIEW_JUDGE,
+    },
     Role.SUPERVISOR: _HOTLINE
     | {
         _P.CALLBACK_VIEW,
@@ -159,6 +169,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.DEADLINE_APPROVE_FURTHER,
         _P.ANSWER_VET,
         _P.EXPORT_MAKE,
+        _P.EXPORT_VIEW,
         _P.FIGURES_VIEW,
         _P.MODEL_MANAGE,
         _P.DISPUTE_CONVENE,
@@ -181,6 +192,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.CATALOGUE_EDIT,
         _P.CATALOGUE_PROPOSE,
         _P.EXPORT_MAKE,
+        _P.EXPORT_VIEW,
         _P.FIGURES_VIEW,
         _P.JOBS_VIEW,
         _P.MODEL_MANAGE,

@@ -16,6 +16,7 @@ from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.transfer_models import Direction, FinalOwner, Manner
 from hotline.tickets.vocabulary import Channel, Kind, LookReason, RequestType, Urgency
+from reports.models import Taken
 from routing.answers.part_models import PartEnding, PartKind
 from routing.answers.vetting_models import VettingState
 from routing.answers.vetting_rules import VettingMode
@@ -75,6 +76,12 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Outcome.CONFIRMED, Label("回访办结", "success")),
     (Outcome.UNREACHABLE, Label("无法联系", "neutral")),
     (Outcome.DECLINED, Label("拒绝回访", "neutral")),
+    (Taken.TICKETS_CSV, Label("工单清单（CSV）")),
+    (Taken.TICKETS_XLSX, Label("工单清单（XLSX）")),
+    (Taken.DEPARTMENTS_CSV, Label("各单位在办情况（CSV）")),
+    (Taken.CATALOGUE_XLSX, Label("派单目录（XLSX）")),
+    (Taken.WORDS_CSV, Label("词表（CSV）")),
+    (Taken.TICKET_PRINT, Label("打印工单")),
     (LookReason.CONTACT, Label("联系诉求人办理诉求")),
     (LookReason.CALLBACK, Label("回访诉求人")),
     (LookReason.VERIFY, Label("核实身份或地点")),

@@ -52,6 +52,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("协办考核", "part.figures", "git-merge", _P.FIGURES_VIEW),
             Entry("红黄牌", "supervision_desk.cards", "flag", _P.FIGURES_VIEW),
             Entry("催办督办", "supervision_desk.notices", "bell", _P.FIGURES_VIEW),
+            Entry("导出与打印记录", "exports.ledger", "download", _P.EXPORT_VIEW),
             Entry("督办规则", "supervision_desk.rules", "scale", _P.FIGURES_VIEW),
         ),
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,16 +27,18 @@ from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State, check
 from hotline.tickets.vocabulary import Channel, Kind, LookReason, RequestType, Urgency
 from hotline.web import forms, labels, present, ticket_page, ticket_search
+from hotline.web.admin.exports import took
 from hotline.web.catalogue import Catalogue, catalogue
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.ticket_search import SearchRow, address, typed, wanted
+from reports.actions import note_export
+from reports.models import Taken
 from routing import lists
 from routing import queries as routing
 from routing.lists import ListFilter, TicketRow
 from routing.relations import crossing
 
 bp = Blueprint("tickets", __name__)
-_log = logging.getLogger("hotline.web")
 P = Permission
 
 MOST_EXPORTED: Final = 10_000
@@ -167,8 +168,8 @@ def export(form: str) -> ResponseReturnValue:
         raise NotFound
     found = wanted(typed(request.args))
     name = f"工单_{local(now()):%Y%m%d_%H%M}.{form}"
-    rows = _exported(db(), actor(), found, now=now())
-    _log.info("export of tickets as %s by user %s: %s", form, actor().user_id, found)
+    taken = Taken.TICKETS_CSV if form == "csv" else Taken.TICKETS_XLSX
+    rows = _exported(db(), actor(), found, taken=taken, scope=_scope(typed(request.args)), now=now())
     if form == "csv":
         response = Response(_csv(rows), mimetype="text/csv")
         response.headers["Content-Disposition"] = f"attachment; filename=tickets.csv; filename*=UTF-8''{quote(name)}"
@@ -191,7 +192,7 @@ def show(number: str) -> ResponseReturnValue:
 def sheet(number: str) -> ResponseReturnValue:
     """Show the ticket as a sheet of paper, personal data masked."""
     made = ticket_page.page_of(number, by=actor(), now=now())
-    _log.info("ticket %s printed by user %s", made.number, actor().user_id)
+    took(Taken.TICKET_PRINT, rows=1, scope=made.number)
     return render_template("tickets/print.html", page=made)
 
 
@@ -566,21 +567,37 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[TicketRow], Any]], ...]] = (
 _TOO_MANY: Final = f"仅导出前 {MOST_EXPORTED} 条，请缩小查询条件后分次导出"
 
 
-def _exported(database: Database, who: Actor, found: ListFilter, *, now: datetime) -> Iterator[list[Any]]:
-    """Yield the heading and every line, page by page, so that no transaction lasts and nothing is held in memory."""
-    yield [words for words, _ in _COLUMNS]
-    cursor, count = "", 0
-    while True:
-        with database.read() as session:
-            part = lists.ticket_list(session, who, found, now=now, cursor=cursor, limit=_EXPORT_PAGE)
-        for row in part.rows:
-            yield [safe_cell(value(row)) for _, value in _COLUMNS]
-        count, cursor = count + len(part.rows), part.next_cursor
-        if not cursor:
-            return
-        if count >= MOST_EXPORTED:
-            yield [_TOO_MANY]
-            return
+def _scope(given: Mapping[str, str]) -> str:
+    """Return by what the list was narrowed, as the query bar says it."""
+    return "；".join(words for words, _ in ticket_search.chips("", given, catalogue()))
+
+
+def _exported(
+    database: Database, who: Actor, found: ListFilter, *, taken: Taken, scope: str, now: datetime
+) -> Iterator[list[Any]]:
+    """Yield the heading and every line, page by page, so that no transaction lasts and nothing is held in memory.
+
+    What has gone out is written down at the end, also when the reader breaks off.
+    """
+    count = 0
+    try:
+        yield [words for words, _ in _COLUMNS]
+        cursor = ""
+        while True:
+            with database.read() as session:
+                part = lists.ticket_list(session, who, found, now=now, cursor=cursor, limit=_EXPORT_PAGE)
+            for row in part.rows:
+                yield [safe_cell(value(row)) for _, value in _COLUMNS]
+                count += 1
+            cursor = part.next_cursor
+            if not cursor:
+                return
+            if count >= MOST_EXPORTED:
+                yield [_TOO_MANY]
+                return
+    finally:
+        with database.begin() as session:
+            note_export(session, what=taken, rows=count, scope=scope, by=who, now=now)
 
 
 def _csv(rows: Iterator[list[Any]]) -> Iterator[str]:

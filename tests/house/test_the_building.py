@@ -18,6 +18,7 @@ from sqlalchemy import CheckConstraint, inspect
 import callbacks.models
 import callbacks.policy
 import hotline.telephony.models
+import reports.models
 import routing.answers.part_models
 import routing.answers.vetting_models
 import routing.answers.vetting_rules
@@ -56,6 +57,7 @@ FLOORS = [
     "hotline.intake",
     "routing",
     "callbacks",
+    "reports",
 ]
 OURS = ["hotline", "classifier", "routing", "callbacks", "reports"]
 
@@ -289,6 +291,7 @@ def enums() -> list[type[StrEnum]]:
         routing.catalogue.models.CatalogueState,
         routing.catalogue.models.TrialState,
         routing.catalogue.rules.Flaw,
+        reports.models.Taken,
         QueueName,
     ]
 

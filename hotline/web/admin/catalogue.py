@@ -20,7 +20,9 @@ from hotline.core.text import clean_line
 from hotline.tickets import queries as ticket_queries
 from hotline.tickets.vocabulary import RequestType
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
+from reports.models import Taken
 from routing import queries as routing_queries
 from routing.catalogue import editions as catalogue
 from routing.catalogue import sheets as catalogue_sheets
@@ -330,6 +332,7 @@ def export(number: int) -> ResponseReturnValue:
     """Hand an edition out as a workbook."""
     with db().read() as reading:
         rows = catalogue.rows_of(reading, catalogue.version_numbered(reading, number).id)
+    took(Taken.CATALOGUE_XLSX, rows=len(rows), scope=f"第 {number} 版")
     return send_file(
         catalogue_sheets.workbook(rows),
         mimetype=_SHEET,

@@ -13,7 +13,9 @@ from hotline.core.errors import Invalid
 from hotline.core.permissions import Permission
 from hotline.tickets.queries import regions
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page, tools
+from reports.models import Taken
 from routing.learning import words
 from routing.learning.word_models import EditionState, WordKind
 from routing.learning.words import EditionRow
@@ -206,6 +208,7 @@ def export(edition_id: int) -> ResponseReturnValue:
     """Hand an edition out as CSV."""
     with db().read() as session:
         body = words.export(session, edition_id=edition_id)
+    took(Taken.WORDS_CSV, rows=max(0, len(body.splitlines()) - 1), scope=f"版本 {edition_id}")
     return Response(
         body,
         mimetype="text/csv",

@@ -19,9 +19,11 @@ from hotline.core.spreadsheets import safe_cell
 from hotline.tickets.queries import counters
 from hotline.tickets.states import State
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
 from hotline.web.ticket_search import OPEN, SearchRow, address, row
 from reports.indicators import Rate, WatchReason, closed_today, rework_rate, watch_reasons
+from reports.models import Taken
 from reports.queries import REWORK_DAYS, Figure, Received, closings, condition, received
 from routing.learning.queries import EntryRow, alarms
 from routing.lists import Due, ListFilter, TicketRow, due_by_department, open_by_department, ticket_list, tickets_where
@@ -214,6 +216,7 @@ def export() -> ResponseReturnValue:
     sort, falling = _order()
     for one in _sorted(departments, sort, falling=falling):
         writer.writerow([*(safe_cell(_cell(one, name)) for name in COLUMNS), safe_cell(now())])
+    took(Taken.DEPARTMENTS_CSV, rows=len(departments))
     response = Response("\ufeff" + out.getvalue(), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="departments-{local(now()):%Y%m%d-%H%M}.csv"'
     return response
