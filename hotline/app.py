@@ -24,6 +24,7 @@ from hotline.web.desks import deadline as deadline_desk
 from hotline.web.desks import department as department_desk
 from hotline.web.desks import dispatch as dispatch_desk
 from hotline.web.desks import disputes as dispute_desk
+from hotline.web.desks import harassment as harassment_desk
 from hotline.web.desks import intake as intake_desk
 from hotline.web.desks import overview as supervision
 from hotline.web.desks import part as part_desk
@@ -59,6 +60,7 @@ BLUEPRINTS: Final = (
     supervision_desk.bp,
     relations_desk.bp,
     transfers_desk.bp,
+    harassment_desk.bp,
     administration.bp,
     catalogue_desk.bp,
     territory_desk.bp,

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, MetaData, create_engine, text
 import callbacks.models
 import hotline.core.outbox
 import hotline.core.periodic
+import hotline.intake.harassment_models
 import hotline.intake.models
 import hotline.people.models
 import hotline.telephony.models
@@ -44,6 +45,7 @@ MODELS: Final = (
     hotline.tickets.models,
     hotline.tickets.transfer_models,
     hotline.intake.models,
+    hotline.intake.harassment_models,
     routing.models,
     routing.answers.part_models,
     routing.answers.vetting_models,

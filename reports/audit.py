@@ -201,6 +201,8 @@ _RULES: Final = (
             UNION ALL SELECT coalesce('department.' || to_department_id || '.alarms', 'alarms.centre'), count(*)
                 FROM alarms WHERE heeded_at IS NULL GROUP BY to_department_id
             UNION ALL SELECT 'disputes.open', count(*) FROM disputes WHERE state = 'open'
+            UNION ALL SELECT 'harassment.marks', count(*) FROM harassment_marks WHERE cleared_at IS NULL
+            UNION ALL SELECT 'harassment.asked', count(*) FROM caller_limits WHERE state = 'asked'
         )
         SELECT coalesce(s.name, c.name) || '：' || coalesce(s.value, 0) || ' / ' || coalesce(c.value, 0)
         FROM stored s FULL JOIN counted c USING (name)
@@ -327,6 +329,16 @@ _RULES: Final = (
         WHERE x.direction = 'in' AND (t.source_system IS DISTINCT FROM x.line
             OR t.source_key IS DISTINCT FROM x.other_number OR (t.state = 'closed' AND x.settled_at IS NULL))
         ORDER BY x.id
+        """,
+    ),
+    _Rule(
+        name="limits_rest_on_marked_calls",
+        words="生效的限制措施应由另一人确认，确认前该号码有骚扰来电记录",
+        sql="""
+        SELECT t.number FROM caller_limits l JOIN tickets t ON t.id = l.ticket_id
+        WHERE l.state IN ('in_force', 'lifted') AND (l.decided_by = l.asked_by OR NOT EXISTS (
+            SELECT FROM harassment_marks m WHERE m.phone_index = l.phone_index AND m.marked_at <= l.asked_at
+        )) ORDER BY l.id
         """,
     ),
     _Rule(

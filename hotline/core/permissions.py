@@ -55,6 +55,10 @@ class Permission(StrEnum):
     """See who took what out of the system, when, and how much."""
     FIGURES_VIEW = "figures:view"
     """See what is open, due and overdue, by department."""
+    HARASSMENT_CONFIRM = "harassment:confirm"
+    """Confirm, refuse or lift a limit on a caller that somebody else asked for, and take marks back."""
+    HARASSMENT_MARK = "harassment:mark"
+    """Mark a call as harassment, with evidence, and ask for a limit; closes no door to anybody."""
     JOBS_VIEW = "jobs:view"
     """See background work and what failed."""
     MODEL_MANAGE = "model:manage"
@@ -133,6 +137,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_MERGE,
         _P.TICKET_URGE,
         _P.TRANSFER_EXCHANGE,
+        _P.HARASSMENT_MARK,
     },
     Role.DISPATCHER: _HOTLINE
     | {
@@ -149,6 +154,7 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_URGE,
         _P.ANSWER_VET,
         _P.TRANSFER_EXCHANGE,
+        _P.HARASSMENT_MARK,
     },
     Role.RESPONDER: _DESK
     | {_P.PERSONAL_REVEAL, _P.TICKET_SIGN, _P.TICKET_ANSWER, _P.TICKET_SEND_BACK, _P.DISPUTE_ARGUE},
@@ -185,6 +191,8 @@ GRANTS: Final[Mapping[Role, frozenset[Permission]]] = {
         _P.TICKET_SUPERVISE,
         _P.TICKET_URGE,
         _P.TRANSFER_EXCHANGE,
+        _P.HARASSMENT_CONFIRM,
+        _P.HARASSMENT_MARK,
     },
     Role.ADMINISTRATOR: _DESK
     | {

@@ -42,10 +42,12 @@ from hotline.demo import catalogue as demo_catalogue
 from hotline.demo import data, duty, hands, relations, supervision
 from hotline.demo.data import City, DemoTicket, Round, Story
 from hotline.demo.judged import ask_the_model
-from hotline.intake import exchange
+from hotline.intake import exchange, harassment
+from hotline.intake.harassment_rules import HarassmentKind
 from hotline.intake.rules import Concern
 from hotline.tickets import transfers
 from hotline.tickets.models import Category, Region, Ticket
+from hotline.tickets.refusals import NR_HARASSMENT
 from hotline.tickets.transfer_models import FinalOwner, Manner
 from hotline.tickets.vocabulary import Channel, Urgency
 from hotline.wiring import open_installation
@@ -489,6 +491,16 @@ class _Life:
                 by=by,
                 now=at,
             )
+            if story.refusal.reason == NR_HARASSMENT and story.phone:
+                harassment.mark(
+                    self.session,
+                    ticket_id=self.ticket_id,
+                    kind=HarassmentKind.NUISANCE,
+                    evidence="一小时内多次来电，没有提出具体诉求，劝导后仍反复拨打。",
+                    warned=True,
+                    by=by,
+                    now=at,
+                )
         elif story.transfer:
             hotline.tickets.actions.transfer(
                 self.session,

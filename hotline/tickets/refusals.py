@@ -93,6 +93,7 @@ _LIST: Final = (
 )
 
 #: Whoever had nothing to ask for was told so on the telephone; there is nowhere else to send him to.
-NOT_TEXTED: Final = frozenset({"NR-09"})
+NR_HARASSMENT: Final = "NR-09"
+NOT_TEXTED: Final = frozenset({NR_HARASSMENT})
 #: Code -> reason, in the order of the list.
 REFUSALS: Final[Mapping[str, Refusal]] = MappingProxyType({reason.code: reason for reason in _LIST})

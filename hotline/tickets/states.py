@@ -97,6 +97,12 @@ class Act(StrEnum):
     #: Another line handed the matter over; who owned in the end what crossed.
     RECEIVE_TRANSFER = "receive_transfer"
     SETTLE_TRANSFER = "settle_transfer"
+    MARK_HARASSMENT = "mark_harassment"
+    CLEAR_HARASSMENT = "clear_harassment"
+    ASK_LIMIT = "ask_limit"
+    LIMIT_CALLER = "limit_caller"
+    REFUSE_LIMIT = "refuse_limit"
+    LIFT_LIMIT = "lift_limit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +189,12 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.UNMERGE,          {_S.REGISTERED},                             None,          _P.TICKET_MERGE),
     _move(Act.RECEIVE_TRANSFER, {_S.REGISTERED},                             None,          _P.TRANSFER_EXCHANGE),
     _move(Act.SETTLE_TRANSFER,  _ANY,                                        None,          _P.TRANSFER_EXCHANGE),
+    _move(Act.MARK_HARASSMENT,  _ANY,                                        None,          _P.HARASSMENT_MARK),
+    _move(Act.CLEAR_HARASSMENT, _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
+    _move(Act.ASK_LIMIT,        _ANY,                                        None,          _P.HARASSMENT_MARK),
+    _move(Act.LIMIT_CALLER,     _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
+    _move(Act.REFUSE_LIMIT,     _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
+    _move(Act.LIFT_LIMIT,       _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
 ))
 # fmt: on
 

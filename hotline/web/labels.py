@@ -12,6 +12,8 @@ from callbacks.policy import AttemptOutcome, Satisfaction, Verdict
 from callbacks.policy import Solved as CallbackSolved
 from hotline.core.permissions import Role
 from hotline.core.queues import QueueName
+from hotline.intake.harassment_models import CallerLimitState
+from hotline.intake.harassment_rules import HarassmentKind, Step
 from hotline.telephony.models import MessageState
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.transfer_models import Direction, FinalOwner, Manner
@@ -161,6 +163,26 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.RECALL, Label("收回")),
     (Act.MERGE, Label("并单")),
     (Act.UNMERGE, Label("解除并单")),
+    (Act.MARK_HARASSMENT, Label("标记骚扰来电")),
+    (Act.CLEAR_HARASSMENT, Label("撤销骚扰标记")),
+    (Act.ASK_LIMIT, Label("申请限制措施")),
+    (Act.LIMIT_CALLER, Label("限制措施生效")),
+    (Act.REFUSE_LIMIT, Label("不同意限制")),
+    (Act.LIFT_LIMIT, Label("解除限制")),
+    (HarassmentKind.ABUSE, Label("辱骂威胁", "danger")),
+    (HarassmentKind.INDECENT, Label("言语猥亵", "danger")),
+    (HarassmentKind.NUISANCE, Label("无诉求反复拨打", "warning")),
+    (HarassmentKind.FALSE_REPORT, Label("恶意虚假反映", "warning")),
+    (Step.NONE, Label("无记录")),
+    (Step.EXPLAINED, Label("曾有骚扰来电", "warning")),
+    (Step.WARNED, Label("已警告", "warning")),
+    (Step.MAY_LIMIT, Label("可申请限制", "danger")),
+    (Step.ASKED, Label("限制待确认", "warning")),
+    (Step.LIMITED, Label("限制期内", "danger")),
+    (CallerLimitState.ASKED, Label("待确认", "warning")),
+    (CallerLimitState.IN_FORCE, Label("已生效", "danger")),
+    (CallerLimitState.REFUSED, Label("不同意")),
+    (CallerLimitState.LIFTED, Label("已解除")),
     (Act.RECEIVE_TRANSFER, Label("联动转入")),
     (Act.SETTLE_TRANSFER, Label("联动最终承办")),
     (Direction.IN, Label("转入", "info")),

@@ -29,6 +29,8 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("来电登记", "intake.new", "phone-plus", _P.TICKET_REGISTER),
             Entry("待派工单", "dispatch.queue", "send", _P.TICKET_DISPATCH, "tickets.state.registered"),
             Entry("110 联动", "transfers.queue", "phone-call", _P.TRANSFER_EXCHANGE),
+            Entry("骚扰来电", "harassment.limits", "ban", _P.HARASSMENT_CONFIRM, "harassment.asked"),
+            Entry("骚扰来电", "harassment.limits", "ban", _P.HARASSMENT_MARK),
             Entry("事件", "relations.incidents", "users", _P.TICKET_MERGE),
             Entry("时限审批", "deadline.queue", "clock-pause", _P.DEADLINE_APPROVE, "adjustments.waiting"),
             Entry("退单审核", "returns.queue", "arrow-back-up", _P.RETURN_RULE, "returns.open"),

@@ -377,6 +377,8 @@ def ways(
         )
         if act in offered and (act is not Act.REWORK or (dispatches and waiting is None))
     ]
+    if by.can(Permission.HARASSMENT_MARK) and ticket.phone_index is not None and ticket.kind is Kind.CONCERN:
+        found.append(Way(words="骚扰来电", href=url_for("harassment.caller", number=number), icon="ban"))
     if by.can(Permission.TICKET_MERGE) and ticket.kind is Kind.CONCERN and ticket.state is not State.CLOSED:
         found.append(Way(words="并单", href=url_for("relations.merge_form", number=number), icon="git-merge"))
     found += [

@@ -16,20 +16,22 @@ from hotline.core.errors import Conflict, Invalid, StaleTicket
 from hotline.core.permissions import Permission
 from hotline.core.text import clean, clean_line
 from hotline.intake import actions as intake
-from hotline.intake import exchange, rules
+from hotline.intake import exchange, harassment, rules
+from hotline.intake.harassment_rules import HarassmentKind, Step, problems_of_mark
 from hotline.intake.rules import Concern
 from hotline.telephony import actions as telephony
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
 from hotline.tickets import transfers
 from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
-from hotline.tickets.refusals import NOT_TEXTED, REFUSALS, Refusal
+from hotline.tickets.refusals import NOT_TEXTED, NR_HARASSMENT, REFUSALS, Refusal
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.transfer_models import Manner
 from hotline.tickets.vocabulary import Channel, NewTicket, RequestType, Urgency
 from hotline.web import forms, labels, present
 from hotline.web.desks import hints
 from hotline.web.gate import actor, db, now, page, tools
+from hotline.web.labels import Label
 from routing import actions as routing
 from routing import awaiting, suggesting
 from routing import queries as routing_queries
@@ -84,6 +86,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "transfer_words": "转接说明",
     "transfer_manner": "转接方式",
     "other_number": "警情编号",
+    "harassment_kind": "骚扰类型",
+    "evidence": "通话情况",
 }
 _CHANNELS: Final = tuple(channel for channel in Channel if channel not in {Channel.REVIEW, Channel.IMPORT})
 _MOST_REPEAT: Final = 2_000
@@ -126,6 +130,9 @@ class Typed:
     transfer_number: str = ""
     transfer_words: str = ""
     transfer_manner: str = Manner.CALL.value
+    harassment_kind: str = ""
+    evidence: str = ""
+    warned: bool = False
     #: The record of 110 from which the caller comes.
     other_number: str = ""
     #: The open incident that the caller belongs to.
@@ -149,6 +156,7 @@ class IntakePage:
     refusals: Sequence[Refusal]
     transfers: Sequence[tuple[str, str]]
     manners: Sequence[tuple[str, str]]
+    harassments: Sequence[tuple[str, str]]
     incidents: Sequence[tuple[int, str]]
     most_content: int = rules.MOST_CONTENT
 
@@ -179,6 +187,11 @@ class CallerPart:
     status: str
     rows: Sequence[EarlierRow] = ()
     people: Sequence[str] = ()
+    #: What stands against the number, how far it has come, and what the operator does.
+    harassed: Label | None = None
+    advice: str = ""
+    until: str = ""
+    limited: bool = False
     #: Filled once the operator asked for the name that goes with the number.
     name: str = ""
 
@@ -549,7 +562,13 @@ def _caller() -> CallerPart:
         rows = ticket_queries.earlier_of(reading, phone)
         people = ticket_queries.callers_on(reading, phone) if rows else []
         holders = awaiting.went_to(reading, [row.id for row in rows]) if rows else {}
+        known = harassment.of_phone(reading, phone, now=now()) if rows else None
+    marked = known is not None and known.step is not Step.NONE
     return CallerPart(
+        harassed=labels.label(known.step) if known and marked else None,
+        advice=known.advice if known else "",
+        until=present.moment(known.until) if known else "",
+        limited=known is not None and known.step is Step.LIMITED,
         status="known" if rows else "unknown",
         rows=[_earlier(row, holders) for row in rows],
         people=[person.name_masked for person in people],
@@ -653,6 +672,8 @@ def _problems_of_finish(typed: Typed) -> dict[str, str]:
     if typed.finish == "refuse" and typed.refusal_reason and typed.refusal_reason not in REFUSALS:
         problems["refusal_reason"] = "所选理由不在清单内，请重新选择。"
     problems |= _problems_of_transfer(typed)
+    if typed.finish == "refuse" and typed.harassment_kind:
+        problems |= _problems_of_mark(typed)
     for name, most in (
         ("answer", _MOST_ANSWER),
         ("refusal_words", _MOST_ANSWER),
@@ -664,6 +685,17 @@ def _problems_of_finish(typed: Typed) -> dict[str, str]:
         if len(getattr(typed, name)) > most:
             problems[name] = f"最多 {most} 字，现有 {len(getattr(typed, name))} 字。"
     return problems
+
+
+def _problems_of_mark(typed: Typed) -> dict[str, str]:
+    """Return what is missing of a call that is marked as harassment while it is refused."""
+    if typed.harassment_kind not in set(HarassmentKind):
+        return {"harassment_kind": "请选择骚扰类型。"}
+    if not typed.phone.strip():
+        return {"harassment_kind": "没有来电号码，不能标记。"}
+    if typed.refusal_reason != NR_HARASSMENT:
+        return {"harassment_kind": f"只有理由为 {NR_HARASSMENT} 时才标记骚扰；有诉求的请照常办理。"}
+    return problems_of_mark(kind=HarassmentKind(typed.harassment_kind), evidence=clean(typed.evidence))
 
 
 def _problems_of_transfer(typed: Typed) -> dict[str, str]:
@@ -720,6 +752,16 @@ def _finish(writing: Any, registered: intake.Registered, typed: Typed) -> None: 
     elif typed.finish == "refuse":
         words = clean(typed.refusal_words) or REFUSALS[typed.refusal_reason].told
         tickets.refuse(writing, reason=typed.refusal_reason, words=words, **common)
+        if typed.harassment_kind:
+            harassment.mark(
+                writing,
+                ticket_id=registered.ticket_id,
+                kind=HarassmentKind(typed.harassment_kind),
+                evidence=typed.evidence,
+                warned=typed.warned,
+                by=actor(),
+                now=now(),
+            )
     elif typed.finish == "transfer":
         other = clean_line(typed.transfer_other)
         tickets.transfer(
@@ -782,6 +824,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
             finishes=[(value, words, key) for value, words, key, permission in FINISHES if actor().can(permission)],
             refusals=list(REFUSALS.values()),
             transfers=TRANSFERS,
+            harassments=labels.options(HarassmentKind) if actor().can(Permission.HARASSMENT_MARK) else (),
             manners=labels.options((Manner.CALL, Manner.CONFERENCE)),
             incidents=[(one.id, one.title) for one in incidents],
         ),
