@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import Table, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import write, write_new
+from hotline.core.db import write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import find, redact
@@ -27,7 +27,9 @@ from routing.catalogue import editions as catalogue
 from routing.catalogue import tree
 from routing.catalogue.territory import pairs
 from routing.clocks import granting
-from routing.duty.queries import bound_lead, open_return
+from routing.duty.models import Return
+from routing.duty.queries import bound_lead
+from routing.duty.rules import ReturnState
 from routing.events import TicketAnswered, TicketDispatched, TicketSigned
 from routing.learning import labels
 from routing.learning.label_models import LabelTask, Provenance
@@ -42,7 +44,8 @@ from routing.models import (
     Standing,
     Suggestion,
 )
-from routing.queries import current_dispatch, department_by_code, open_parts, vetting_waits
+from routing.queries import current_dispatch, department_by_code, holding, vetting_waits
+from routing.relations.models import Merge
 
 LEAST_ANSWER: Final = 10
 MOST_TEXT: Final = 10_000
@@ -52,13 +55,29 @@ _DISPATCHES: Final = cast("Table", Dispatch.__table__)
 _DISPATCH: Final = _DISPATCHES.insert().returning(_DISPATCHES.c.id)
 _ANSWERS: Final = cast("Table", Answer.__table__)
 _ANSWER: Final = _ANSWERS.insert().returning(_ANSWERS.c.id)
-_CODE: Final = select(Department.code).where(Department.id == bindparam("of_department"))
-_END_DISPATCH: Final = (
+_RETURNS: Final = cast("Table", Return.__table__)
+_MERGES: Final = cast("Table", Merge.__table__)
+# Every closed ticket asks this, and hardly any has an open return or is answered with another: one question for all.
+_END_DISPATCH: Final = select(
+    select(_RETURNS.c.id)
+    .where(_RETURNS.c.ticket_id == bindparam("of_ticket"), _RETURNS.c.state == ReturnState.OPEN)
+    .exists()
+    .label("return_asked"),
+    select(_MERGES.c.ticket_id)
+    .where(
+        or_(_MERGES.c.ticket_id == bindparam("of_ticket"), _MERGES.c.main_id == bindparam("of_ticket")),
+        _MERGES.c.answered_at.is_(None),
+    )
+    .exists()
+    .label("related"),
+).add_cte(
     update(_DISPATCHES)
     .where(
         _DISPATCHES.c.ticket_id == bindparam("of_ticket"), _DISPATCHES.c.is_current, _DISPATCHES.c.ended_at.is_(None)
     )
     .values(ended_at=bindparam("ended"), ending=bindparam("why"))
+    .returning(_DISPATCHES.c.id)
+    .cte("ended_dispatches")
 )
 
 
@@ -224,11 +243,13 @@ def answer(
     """
     checked = _checked(feedback, now=now)
     ticket = tickets.lock(session, ticket_id, version=version)
-    row = require_holder(session, ticket_id=ticket_id, by=by)
-    waits_for = open_parts(session, row.id)
+    held = holding(session, ticket_id)
+    row = _holder(held.dispatch if held else None, by=by)
+    assert held is not None  # noqa: S101 - without one the line above raised
+    waits_for = list(held.waits_for)
     if waits_for and not checked.left_out_why:
         raise Invalid({"left_out_why": f"{'、'.join(waits_for)}尚未反馈；如不等待，请说明理由。"})
-    if open_return(session, ticket_id) is not None:
+    if held.return_asked:
         raise WrongState("退单申请正在审核，不能同时反馈；要继续办理，请先撤回退单申请。")
     if ticket.state is State.DISPATCHED:
         _sign(session, ticket, row, by=by, now=now)
@@ -271,7 +292,7 @@ def answer(
             session,
             ticket_id=ticket_id,
             task=LabelTask.DEPARTMENT,
-            label=session.connection().execute(_CODE, {"of_department": row.department_id}).scalar_one(),
+            label=held.department_code,
             provenance=Provenance.ANSWERED,
             by=by,
             now=now,
@@ -281,19 +302,34 @@ def answer(
     return written
 
 
-def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: datetime) -> None:
-    """End the dispatch of a ticket that has been closed; without one there is nothing to end."""
+@dataclass(frozen=True, kw_only=True)
+class LeftOpen:
+    """What still hangs on a ticket that has been closed."""
+
+    #: A return waits for the hotline.
+    return_asked: bool
+    #: It is answered with another ticket, or others with it.
+    related: bool
+
+
+def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: datetime) -> LeftOpen:
+    """End the dispatch of a ticket that has been closed, if it has one; returns what else is to be ended."""
     ending = Ending.WITHDRAWN if withdrawn else Ending.CLOSED
-    write(session, _END_DISPATCH, {"of_ticket": ticket_id, "ended": now, "why": ending})
+    told = {"of_ticket": ticket_id, "ended": now, "why": ending}
+    left = session.connection().execute(_END_DISPATCH, told).one()
     for known in session.identity_map.values():
         if isinstance(known, Dispatch) and known.ticket_id == ticket_id and known.is_current and not known.ended_at:
             set_committed_value(known, "ended_at", now)
             set_committed_value(known, "ending", ending)
+    return LeftOpen(return_asked=left.return_asked, related=left.related)
 
 
 def require_holder(session: Session, *, ticket_id: int, by: Actor) -> Dispatch:
     """Return the dispatch in force, or raise unless the actor's department holds the ticket."""
-    row = current_dispatch(session, ticket_id, lock=True)
+    return _holder(current_dispatch(session, ticket_id, lock=True), by=by)
+
+
+def _holder(row: Dispatch | None, *, by: Actor) -> Dispatch:
     if row is None or row.ended_at is not None:
         raise WrongState("工单目前不在任何承办单位手中。")
     if row.department_id not in by.department_ids:

@@ -26,6 +26,8 @@ from hotline.tickets.queries import locked_here
 from routing.answers.part_models import PartKind, Subtask
 from routing.answers.vetting_models import Vetting, VettingState
 from routing.catalogue.models import CatalogueVersion
+from routing.duty.models import Return
+from routing.duty.rules import ReturnState
 from routing.models import (
     Answer,
     CalendarDay,
@@ -191,24 +193,39 @@ _TICKETS_FOR: Final = {
 _DEPARTMENT_BY_CODE: Final = select(Department).where(Department.code == bindparam("code"))
 
 
+_HELPER: Final = aliased(Department)
+
+
 _CURRENT_DISPATCH: Final = select(Dispatch).where(Dispatch.ticket_id == bindparam("of_ticket"), Dispatch.is_current)
 
 
 _CURRENT_DISPATCH_LOCKED: Final = _CURRENT_DISPATCH.with_for_update()
 
 
+# The ticket is locked by a statement before this one, so what is asked beside the dispatch cannot change any more.
+_HOLDING: Final = (
+    select(
+        Dispatch,
+        Department.code,
+        func.array(
+            select(_HELPER.name)
+            .join(Subtask, Subtask.department_id == _HELPER.id)
+            .where(Subtask.dispatch_id == Dispatch.id, Subtask.ended_at.is_(None))
+            .order_by(Subtask.id)
+            .scalar_subquery()
+        ),
+        select(Return.id).where(Return.ticket_id == Dispatch.ticket_id, Return.state == ReturnState.OPEN).exists(),
+    )
+    .join(Department, Department.id == Dispatch.department_id)
+    .where(Dispatch.ticket_id == bindparam("of_ticket"), Dispatch.is_current)
+    .with_for_update(of=Dispatch)
+)
+
+
 _HELD: Final = (
     select(Dispatch.department_id)
     .where(Dispatch.ticket_id == bindparam("of_ticket"))
     .union(select(Subtask.department_id).where(Subtask.ticket_id == bindparam("of_ticket")))
-)
-
-
-_OPEN_PARTS: Final = (
-    select(Department.name)
-    .join(Subtask, Subtask.department_id == Department.id)
-    .where(Subtask.dispatch_id == bindparam("of_dispatch"), Subtask.ended_at.is_(None))
-    .order_by(Subtask.id)
 )
 
 
@@ -290,6 +307,27 @@ def current_dispatch(session: Session, ticket_id: int, *, lock: bool = False) ->
     return session.scalars(query, {"of_ticket": ticket_id}).first()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """The dispatch in force with what decides whether it may be answered."""
+
+    dispatch: Dispatch
+    department_code: str
+    #: Names of the co-handlers and departments below that have not fed back.
+    waits_for: Sequence[str]
+    #: A return of the ticket waits for the hotline.
+    return_asked: bool
+
+
+def holding(session: Session, ticket_id: int) -> Holding | None:
+    """Return and lock the dispatch in force, with what stands in the way of an answer; the ticket is locked before."""
+    found = session.execute(_HOLDING, {"of_ticket": ticket_id}).first()
+    if found is None:
+        return None
+    dispatch, code, names, asked = found
+    return Holding(dispatch=dispatch, department_code=code, waits_for=tuple(names), return_asked=asked)
+
+
 def departments_that_held(session: Session, ticket_id: int) -> frozenset[int]:
     """Return every department that ever had the ticket, or a part of it, in hand."""
     return frozenset(session.scalars(_HELD, {"of_ticket": ticket_id}))
@@ -299,11 +337,6 @@ def vetting_waits(session: Session, ticket_id: int) -> bool:
     """Tell whether the ticket's answer lies before a reader of the hotline."""
     query = select(Vetting.id).where(Vetting.ticket_id == ticket_id, Vetting.state == VettingState.WAITING)
     return session.scalar(query) is not None
-
-
-def open_parts(session: Session, dispatch_id: int) -> list[str]:
-    """Return the names of the departments whose part of a dispatch is open."""
-    return list(session.scalars(_OPEN_PARTS, {"of_dispatch": dispatch_id}))
 
 
 def suggestion_of(session: Session, ticket_id: int) -> Suggestion | None:

@@ -23,16 +23,18 @@ def end_dispatch(session: Session, event: TicketClosed) -> None:
     """Take a closed ticket out of everybody's hands, from the same instant on."""
     ticket = session.get_one(Ticket, event.ticket_id)
     assert ticket.closed_at is not None  # noqa: S101 - the map set it in this transaction
-    actions.end_dispatch(
+    left = actions.end_dispatch(
         session,
         ticket_id=event.ticket_id,
         withdrawn=event.outcome == Outcome.WITHDRAWN.value,
         now=ticket.closed_at,
     )
-    disputing.lapse(session, ticket_id=event.ticket_id, now=ticket.closed_at)
+    if left.return_asked:
+        disputing.lapse(session, ticket_id=event.ticket_id, now=ticket.closed_at)
     if event.outcome == Outcome.WITHDRAWN.value:
         disputing.lapse_dispute(session, ticket_id=event.ticket_id, now=ticket.closed_at)
-    relations.closed(session, ticket, outcome=Outcome(event.outcome), now=ticket.closed_at)
+    if left.related:
+        relations.closed(session, ticket, outcome=Outcome(event.outcome), now=ticket.closed_at)
     if ticket.channel is Channel.POLICE_110:
         _tell_who_handled(session, ticket, now=ticket.closed_at)
 

@@ -37,6 +37,11 @@ def now() -> datetime:
     return NOW
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name raw bytes by their place in the list: an archive made at import is another one every second."""
+    return "bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a real PostgreSQL for the whole run and migrate its first database; returns that one's address."""

@@ -138,6 +138,7 @@ def timeline(session: Session, ticket_id: int, *, after: int = 0, limit: int = 5
     ]
 
 
+_SETTING: Final = select(InstallationSetting.value).where(InstallationSetting.name == bindparam("named"))
 _HANDLERS: Final = select(JournalEntry.by_id).where(
     JournalEntry.ticket_id == bindparam("of_ticket"),
     JournalEntry.by_id.is_not(None),
@@ -246,8 +247,8 @@ def attachments(session: Session, ticket_id: int, *, public_only: bool = False) 
 
 def setting(session: Session, name: str) -> dict[str, Any] | None:
     """Return what an administrator set under this name."""
-    row = session.get(InstallationSetting, name)
-    return dict(row.value) if row is not None else None
+    value: dict[str, Any] | None = session.execute(_SETTING, {"named": name}).scalar()
+    return dict(value) if value is not None else None
 
 
 def category_by_code(session: Session, code: str) -> Category | None:

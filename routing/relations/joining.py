@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
@@ -42,6 +42,8 @@ _EARLY: Final = frozenset({Outcome.ANSWERED_DIRECTLY, Outcome.REFUSED, Outcome.T
 _JOINS: Final = frozenset({State.REGISTERED, State.DISPATCHED, State.SIGNED})
 #: How many telling words a text must share with an incident to be taken for one of its callers.
 FEWEST_SHARED: Final = 2
+# Asked with every answer, though few tickets have members; made once (docs/decisions/0028).
+_SOMEBODY_WAITS: Final = select(exists().where(Merge.main_id == bindparam("for_main"), Merge.answered_at.is_(None)))
 
 
 def merge(
@@ -226,10 +228,7 @@ def close_incident(session: Session, *, incident_id: int, by: Actor, now: dateti
 
 def pass_on(session: Session, *, ticket_id: int, dispatch_id: int) -> None:
     """Announce that members wait for this answer, if there are any."""
-    waiting = session.scalar(
-        select(Merge.ticket_id).where(Merge.main_id == ticket_id, Merge.answered_at.is_(None)).limit(1)
-    )
-    if waiting is not None:
+    if session.connection().execute(_SOMEBODY_WAITS, {"for_main": ticket_id}).scalar_one():
         at = session.scalars(_passed(dispatch_id)).one().at
         outbox.publish(session, MainAnswered(ticket_id=ticket_id, dispatch_id=dispatch_id), now=at)
 
