@@ -39,6 +39,8 @@ FOLDS: Final = 5
 _FEW_LABELS: Final = 30
 _ENOUGH: Final = 400
 """Messages from which on the second rule for confidence can be fitted."""
+_CHANGED: Final = 0.001
+"""Of a thousand messages that take the shortcut, nearness would change the first label of one."""
 _DENSE_COLUMNS: Final = 4096
 _REJECT_SHARE: Final = 0.1
 """What a sentence of the reject class counts when confidence is fitted; for the thresholds it counts whole."""
@@ -60,9 +62,30 @@ class Recipe:
     """Fewer messages than this hold no topics, only names: they are learnt better by shared features alone."""
     nearness: float = 24.0
     """How much nearness weighs beside shared features."""
+    hasty: bool = True
+    """Whether messages of which shared features are sure are spared nearness (a model of one task)."""
     ratios: float = 0.5
     """How much the second learner weighs beside the first, for tasks of few labels (0 switches it off)."""
     promise: Promise = field(default_factory=lambda: Promise(spare=0.002))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """When shared features alone are sure enough that measuring nearness would change nothing but the time it takes."""
+
+    lead: float
+    """From this lead of the first label over the second on, by shared features alone."""
+    slope: float
+    shift: tuple[float, ...]
+    """What nearness usually adds then: slope x margin + the label's shift; so confidence needs one rule only."""
+
+    def sure(self, margins: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Tell for which rows nearness need not be measured."""
+        return np.asarray(_lead(margins) >= self.lead)
+
+    def widened(self, margins: NDArray[np.floating]) -> Numbers:
+        """Return margins as nearness usually makes them."""
+        return np.asarray(margins * (1 + self.slope) + np.asarray(self.shift))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +103,8 @@ class Head:
     """A second rule for the first label's probability; None where there was too little to fit it."""
     pull: NDArray[np.float32] | None = None
     """A row for each of the model's anchors: how much nearness to it speaks for each label."""
+    shortcut: Shortcut | None = None
+    """None where nearness is always measured, or never."""
     trunk: str = ""
     """The task of the same model whose labels this task's labels belong to, if any."""
     branches: tuple[int, ...] = ()
@@ -169,29 +194,49 @@ class Model:
 
     def judge(self, task: str, rows: Matrix) -> Judgement:
         """Return what the head of a task says about the rows."""
-        return self._judged(self.heads[task], rows, self._near(rows), {})
+        return self._judged(self.heads[task], _Rows(self, rows), {})
 
     def judge_all(self, rows: Matrix) -> dict[str, Judgement]:
         """Return what every head says; nearness is measured once."""
-        near = self._near(rows)
+        every = _Rows(self, rows)
         said: dict[str, Judgement] = {}
-        return {task: self._judged(head, rows, near, said) for task, head in self.heads.items()}
+        return {task: self._judged(head, every, said) for task, head in self.heads.items()}
 
-    def _near(self, rows: Matrix) -> NDArray[np.float32] | None:
-        if self.topics is None or self.anchors is None:
-            return None
-        return directions.nearness(self.topics.of(rows), self.anchors)
-
-    def _judged(
-        self, head: Head, rows: Matrix, near: NDArray[np.float32] | None, said: dict[str, Judgement]
-    ) -> Judgement:
+    def _judged(self, head: Head, every: _Rows, said: dict[str, Judgement]) -> Judgement:
         if head.task not in said:
-            margins = np.asarray(rows @ head.weights) + head.bias
-            if near is not None and head.pull is not None:
-                margins += near @ head.pull
-            trunk = self._judged(self.heads[head.trunk], rows, near, said) if head.trunk else None
-            said[head.task] = head.judgement(margins, np.diff(rows.indptr), trunk=trunk)
+            margins: NDArray[np.floating] = np.asarray(every.rows @ head.weights) + head.bias
+            if head.pull is not None and every.measurable:
+                if head.shortcut is None:
+                    margins += every.near() @ head.pull
+                else:
+                    plain, unsure = margins, np.flatnonzero(~head.shortcut.sure(margins))
+                    margins = head.shortcut.widened(plain)
+                    margins[unsure] = plain[unsure] + every.near(unsure) @ head.pull
+            trunk = self._judged(self.heads[head.trunk], every, said) if head.trunk else None
+            said[head.task] = head.judgement(margins, np.diff(every.rows.indptr), trunk=trunk)
         return said[head.task]
+
+
+class _Rows:
+    """A batch, and its nearness to the anchors once that is asked for."""
+
+    def __init__(self, model: Model, rows: Matrix) -> None:
+        self.rows = rows
+        self.measurable = model.topics is not None and model.anchors is not None
+        self._model = model
+        self._near: NDArray[np.float32] | None = None
+
+    def near(self, some: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return the nearness of all rows, kept for the next head, or of some."""
+        if self._near is not None:
+            return self._near if some is None else self._near[some]
+        topics, anchors = self._model.topics, self._model.anchors
+        assert topics is not None  # noqa: S101 - `measurable` was asked
+        assert anchors is not None  # noqa: S101
+        if some is not None:
+            return directions.nearness(topics.of(self.rows[some]), anchors)
+        self._near = directions.nearness(topics.of(self.rows), anchors)
+        return self._near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +305,9 @@ def fit(
         if task.trunk:
             above = heads[task.trunk]
             trunk = above, above.judgement(np.nan_to_num(unseen[task.trunk]), solver.sizes(np.arange(len(messages))))
-        heads[task.name], unseen[task.name] = _learn(solver, task, groups, recipe, trunk)
+        heads[task.name], unseen[task.name] = _learn(
+            solver, task, groups, recipe, trunk, hasty=len(tasks) == 1 and recipe.hasty
+        )
     return Fit(
         model=Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=places[0] if places else None),
         unseen=unseen,
@@ -269,14 +316,25 @@ def fit(
 
 
 def _learn(  # noqa: PLR0917 - five parts of one problem
-    solver: _Solver, task: Task, groups: NDArray[np.int64], recipe: Recipe, trunk: tuple[Head, Judgement] | None
+    solver: _Solver,
+    task: Task,
+    groups: NDArray[np.int64],
+    recipe: Recipe,
+    trunk: tuple[Head, Judgement] | None,
+    *,
+    hasty: bool,
 ) -> tuple[Head, Numbers]:
     known = np.array([at for at, label in enumerate(task.labels) if label is not None])
     labels = tuple(sorted({label for label in task.labels if label is not None}))
     number = {label: at for at, label in enumerate(labels)}
     truth = np.array([number[task.labels[at] or NONE] for at in known])
     given = np.ones(len(known)) if task.weights is None else np.asarray(task.weights, np.float64)[known]
-    weights, bias, pull, margins = solver.solve(known, truth, len(labels), given, groups[known])
+    weights, bias, pull, plain, near = solver.solve(known, truth, len(labels), given, groups[known])
+    margins = plain + near
+    short = shortcut(plain, near) if hasty and pull is not None and len(labels) <= _FEW_LABELS else None
+    if short is not None:
+        sure = short.sure(plain)
+        margins[sure] = short.widened(plain[sure])
     unseen = np.full((len(task.labels), len(labels)), np.nan)
     unseen[known] = margins
     judged = np.ones(len(known), bool) if task.judged is None else np.asarray(task.judged, bool)[known]
@@ -301,10 +359,32 @@ def _learn(  # noqa: PLR0917 - five parts of one problem
         thresholds=limits,
         confidence=confidence,
         pull=pull,
+        shortcut=short,
         trunk=task.trunk,
         branches=branches,
     )
     return head, unseen
+
+
+def _lead(margins: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return how far the highest margin of each row lies above the second."""
+    two = np.partition(margins, -2, axis=1)[:, -2:]
+    return np.asarray(two[:, 1] - two[:, 0])
+
+
+def shortcut(plain: Numbers, near: Numbers) -> Shortcut | None:
+    """Find the least lead from which on nearness changes the first label of one unseen message in a thousand."""
+    lead = _lead(plain)
+    order = np.argsort(-lead, kind="stable")
+    changed = np.cumsum((plain + near).argmax(axis=1)[order] != plain.argmax(axis=1)[order])
+    quiet = np.flatnonzero(changed <= _CHANGED * np.arange(1, len(order) + 1))
+    if len(quiet) < _ENOUGH:
+        return None
+    sure = order[: quiet[-1] + 1]
+    some, added = plain[sure], near[sure]
+    middle, usual = some.mean(axis=0), added.mean(axis=0)
+    slope = float(((some - middle) * (added - usual)).sum() / max(1e-9, ((some - middle) ** 2).sum()))
+    return Shortcut(lead=float(lead[sure[-1]]), slope=slope, shift=tuple(map(float, usual - slope * middle)))
 
 
 def _under(chance: Numbers, trunk: Judgement, branches: tuple[int, ...]) -> Numbers:
@@ -369,10 +449,13 @@ class _Solver:
         classes: int,
         given: Numbers,
         groups: NDArray[np.int64],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, Numbers]:
-        """Return weights, bias, pull, and each message's margins from the folds without it and its near-copies."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, Numbers, Numbers]:
+        """Return weights, bias, pull, and each message's margins from the folds without it and its near-copies.
+
+        The margins come in two parts, by shared features and by nearness.
+        """
         _, turn = np.unique(groups, return_inverse=True)
-        margins = np.zeros((len(known), classes))
+        margins, nearness = np.zeros((len(known), classes)), np.zeros((len(known), classes))
         for one in range(FOLDS):
             seen, held = np.flatnonzero(turn % FOLDS != one), np.flatnonzero(turn % FOLDS == one)
             if not len(seen) or not len(held):
@@ -381,9 +464,9 @@ class _Solver:
             margins[held] = np.asarray(self._strangers[known[held]] @ weights) + bias
             if pull is not None and self._anchors is not None:
                 near = directions.nearness(self._anchors[1][known[held]], self._anchors[0][known[seen]])
-                margins[held] += near @ pull[known[seen]]
+                nearness[held] = near @ pull[known[seen]]
         weights, bias, pull = self._once(known, truth, given, classes)
-        return weights, bias, pull, margins
+        return weights, bias, pull, margins, nearness
 
     def _once(
         self, known: NDArray[np.int64], truth: NDArray[np.int64], given: Numbers, classes: int

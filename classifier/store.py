@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from classifier.calibration import Calibration, Confidence
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew
 from classifier.features import Block, Source, Unit, Vectoriser, Vocabulary
-from classifier.model import Head, Model
+from classifier.model import Head, Model, Shortcut
 from classifier.thresholds import NEVER
 from classifier.topics import Packed, Topics, packed, unit
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised whenever an older program could no longer read what we write.
 
 1 had neither topics nor the reject class in its confidence: such models still answer, but dispatch nothing.
+2 had no mixing of margins and measured nearness for every message; such models answer as they did.
 """
 MANIFEST: Final = "manifest.json"
 ARRAYS: Final = "arrays.npz"
@@ -68,8 +69,10 @@ def save(
                     "labels": list(head.labels),
                     "scale": head.calibration.scale,
                     "shift": list(head.calibration.shift),
+                    "mixing": [list(row) for row in head.calibration.mixing],
                     "thresholds": list(head.thresholds),
                     "confidence": asdict(head.confidence) if head.confidence else None,
+                    "shortcut": asdict(head.shortcut) if head.shortcut else None,
                     "trunk": head.trunk,
                     "branches": list(head.branches),
                 }
@@ -240,10 +243,11 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
             labels=tuple(row["labels"]),
             weights=weights,
             bias=arrays[f"bias{at}"],
-            calibration=Calibration(row["scale"], tuple(row["shift"])),
+            calibration=Calibration(row["scale"], tuple(row["shift"]), tuple(map(tuple, row.get("mixing", ())))),
             thresholds=tuple(row["thresholds"]) if trusted else (NEVER,) * len(row["labels"]),
             confidence=_confidence(row["confidence"]) if trusted else None,
             pull=pull,
+            shortcut=_shortcut(row.get("shortcut")),
             trunk=row.get("trunk", ""),
             branches=tuple(row.get("branches", ())),
         )
@@ -266,6 +270,12 @@ def _confidence(row: Mapping[str, Any] | None) -> Confidence | None:
     if row is None:
         return None
     return Confidence(tuple(row["means"]), tuple(row["spreads"]), tuple(row["weights"]), float(row["start"]))
+
+
+def _shortcut(row: Mapping[str, Any] | None) -> Shortcut | None:
+    return (
+        None if row is None else Shortcut(lead=float(row["lead"]), slope=float(row["slope"]), shift=tuple(row["shift"]))
+    )
 
 
 def _block_as_json(block: Block) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from classifier import (
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew, TooFewExamples
 from classifier.features import Block, Source, Unit, Vectoriser, fields, n_grams, spelled
 from classifier.learning import Example, Learnt
-from classifier.model import NONE, Head, Judgement, Recipe, Task, conjugate, fit, gram
+from classifier.model import NONE, Head, Judgement, Model, Recipe, Shortcut, Task, conjugate, fit, gram, shortcut
 from classifier.thresholds import NEVER, Promise
 from tests.classifier.voices import examples
 
@@ -124,6 +125,52 @@ def test_nearness_is_one_for_the_same_direction_and_falls_with_distance() -> Non
     three = topics.unit(np.array([[1, 0], [1, 1], [0, 2]], np.float32))
     near = topics.nearness(three, three)
     assert near[0].tolist() == pytest.approx([1, np.exp(2 * (np.sqrt(0.5) - 1)), np.exp(-2)])
+
+
+def test_sure_messages_are_spared_nearness_and_the_others_get_it(learnt: Learnt, tmp_path: Path) -> None:
+    model = learnt.model
+    head = model.heads[learning.LABEL]
+    assert head.pull is not None
+    messages = [fields(one.title, one.body) for one in examples()]
+    rows = model.vectors(messages)
+    plain = np.asarray(rows @ head.weights) + head.bias
+    leads = np.sort(plain, axis=1)
+    lead = float(np.median(leads[:, -1] - leads[:, -2]))
+    hasty = Shortcut(lead=lead, slope=0.25, shift=(0.1,) * len(head.labels))
+    other = Model(
+        vectoriser=model.vectoriser,
+        heads={learning.LABEL: replace(head, shortcut=hasty)},
+        topics=model.topics,
+        anchors=model.anchors,
+    )
+    store.save(other, tmp_path / "hasty")
+    other, _ = store.load(tmp_path / "hasty")
+    assert other.heads[learning.LABEL].shortcut == hasty
+    exact = replace(head, shortcut=None)
+    whole = Model(
+        vectoriser=model.vectoriser, heads={learning.LABEL: exact}, topics=model.topics, anchors=model.anchors
+    ).judge(learning.LABEL, rows)
+    said = other.judge(learning.LABEL, rows)
+    sure = hasty.sure(plain)
+    assert 0.3 < sure.mean() < 0.7
+    assert np.allclose(said.margins[sure], plain[sure] * 1.25 + 0.1, atol=0.03)
+    assert np.allclose(said.margins[~sure], whole.margins[~sure], atol=0.03)
+    assert not np.allclose(said.margins[sure], whole.margins[sure], atol=0.03)
+
+
+def test_the_shortcut_changes_the_first_label_of_one_message_in_a_thousand_at_most() -> None:
+    random = np.random.default_rng(7)
+    plain = random.normal(size=(5000, 4))
+    near = 0.3 * plain + 0.2 + 0.1 * random.normal(size=plain.shape)
+    found = shortcut(plain, near)
+    assert found is not None
+    sure = found.sure(plain)
+    assert 0.2 < sure.mean() < 0.95
+    changed = (plain + near)[sure].argmax(axis=1) != plain[sure].argmax(axis=1)
+    assert changed.mean() <= 0.001
+    assert found.slope == pytest.approx(0.3, abs=0.05)
+    assert np.abs(found.widened(plain[sure]) - (plain + near)[sure]).mean() < 0.15
+    assert shortcut(plain, -3 * plain) is None, "where nearness contradicts there is no short way"
 
 
 def test_a_text_of_unknown_words_lies_nowhere() -> None:
@@ -276,6 +323,20 @@ def test_calibration_makes_overconfident_margins_honest() -> None:
     after = evaluation.calibration_error(chance.max(axis=1), chance.argmax(axis=1) == truth)
     assert before > 0.25
     assert after < 0.03
+
+
+def test_with_enough_messages_a_rival_says_how_far_a_label_is_to_be_trusted() -> None:
+    """Label 2 is mistaken for label 0 when margin 1 is high: no scale and no shift can tell, the mixing can."""
+    random = np.random.default_rng(3)
+    margins = random.normal(size=(4000, 3))
+    truth = np.where((margins[:, 0] > margins[:, 2]) & (margins[:, 1] > 0), 2, margins.argmax(axis=1))
+    few = calibration.fit(margins[:900], truth[:900])
+    assert few.mixing == ()
+    many = calibration.fit(margins, truth)
+    plain = replace(many, mixing=(), shift=few.shift)
+    right = [(one.probabilities(margins).argmax(axis=1) == truth).mean() for one in (plain, many)]
+    assert right[1] > right[0] + 0.03
+    assert np.allclose(many.probabilities(margins).sum(axis=1), 1)
 
 
 def test_a_threshold_keeps_its_promise_and_goes_no_higher() -> None:
