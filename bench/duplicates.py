@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 import psutil
 import psycopg
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
 
 from bench.house import ROOT
 from classifier import datafiles
@@ -43,12 +43,13 @@ PAIRS: Final = ROOT / "bench" / "classifier" / "duplicate_pairs.jsonl"
 HEAD: Final = """# Likely duplicates among a million tickets, measured
 
 `python -m bench.duplicates` on a private PostgreSQL, the product's own code from the typed text to the list of five,
-one question at a time. *whole*: a whole message; *typing*: messages cut after a third and after two thirds. *found*: of
-the labelled pairs of one matter told in other words (duplicate_pairs.jsonl, those that the rating calls likely), how
-often a telling of the same matter is among the five that are offered for the second.
+one question at a time. *whole*: a whole message; *typing*: messages cut after a third and after two thirds. *core*:
+the mean time on a core of server and client together, whole message, which other work on the machine slows less.
+*found*: of the labelled pairs of one matter told in other words (duplicate_pairs.jsonl, those that the rating calls
+likely), how often a telling of the same matter is among the five that are offered for the second.
 
-| date (UTC) | machine | load | tickets | table + index | whole p50/p95 ms | typing p50/p95 ms | found | note |
-|---|---|---|---|---|---|---|---|---|
+| date (UTC) | machine | load | tickets | table + index | whole p50/p95 ms | typing p50/p95 ms | core ms | found | note |
+|---|---|---|---|---|---|---|---|---|---|
 """
 _POOL: Final = 6_000_000
 _FILES: Final = ("complaints", "replies")
@@ -80,19 +81,23 @@ def main() -> None:
         upgrade(server.url)
         now = clock.now()
         planted = _seed(server.url, given.tickets, texts, first=[one for one, _ in pairs], now=now)
-        database = wired(server.url, keyring=Keyring.load(Path(home) / "keys", create=True), pool=2)
+        database = wired(server.url, keyring=Keyring.load(Path(home) / "keys", create=True), pool=1)
         random = np.random.default_rng(20200)
         asked = [texts[at] for at in random.choice(len(texts), _ASKED, replace=False).tolist()]
         cut = [(title, body[: len(body) * (1 + at % 2) // 3]) for at, (title, body) in enumerate(asked)]
-        times = {}
+        times, here = {}, psutil.Process()
+        with database.read() as session:
+            backend = psutil.Process(session.scalar(select(func.pg_backend_pid())) or here.pid)
+        cores = 0.0
         for name, questions in (("whole", asked), ("typing", cut)):
-            spent = []
+            spent, before = [], _cores(here, backend)
             for title, body in questions:
                 start = time.perf_counter()
                 with database.read() as session:
                     duplicates.find(session, title=title, content=body, told_at=now)
                 spent.append((time.perf_counter() - start) * 1e3)
             times[name] = np.percentile(spent, [50, 95])
+            cores = cores or (_cores(here, backend) - before) / len(questions) * 1e3
             print(name, *(f"{one:.1f} ms" for one in [*times[name], max(spent)]), flush=True)
         hit = likely = 0
         matter = _matters([(one.id, other.id) for one, other in pairs])
@@ -118,7 +123,7 @@ def main() -> None:
             f"| {now:%Y-%m-%d %H:%M} | {platform.machine()}, {psutil.cpu_count()} cores"
             f" | {psutil.getloadavg()[0]:.1f} | {given.tickets:,} | {size[0] if size else ''}"
             f" | {' | '.join(f'{p50:.0f} / {p95:.0f}' for p50, p95 in times.values())}"
-            f" | {hit} of {likely} | {given.note} |\n"
+            f" | {cores:.0f} | {hit} of {likely} | {given.note} |\n"
         )
     print(PAPER.read_text("utf-8").splitlines()[-1])
 
@@ -175,6 +180,11 @@ def _seed(
         cursor.execute("VACUUM ANALYZE ticket_sketches")
         print(f"indexed in {time.monotonic() - began:.0f} s", flush=True)
     return planted
+
+
+def _cores(*processes: psutil.Process) -> float:
+    """Return the seconds that these processes have spent on a core."""
+    return float(sum(sum(one.cpu_times()[:2]) for one in processes))
 
 
 def _matters(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

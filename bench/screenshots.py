@@ -285,6 +285,7 @@ SHOTS: Final = (
     Shot(name="supervisor", role="督办主管", path="/supervision"),
     Shot(name="administrator", role="系统管理员", path="/admin/departments"),
     Shot(name="catalogue", role="系统管理员", path="/admin/catalogue/2"),
+    Shot(name="model-card", role="系统管理员", path="/admin/model/card", size=(1440, 1800)),
 )
 
 

@@ -44,9 +44,9 @@ MOST_BATCHES: Final = 10
 #: The name under which the catch-up keeps how far down it has come.
 PROGRESS: Final = "ticket_sketches"
 
-_COMMON: Final = 1_000
+_COMMON: Final = 400
 """A number that more tickets than this hold is not asked for."""
-_MOST_HOLDERS: Final = 250
+_MOST_HOLDERS: Final = 100
 """Of those that hold a number, so many are looked at, the oldest first: the ticket that others are answered with."""
 _CANDIDATES: Final = 200
 _READ: Final = 30

@@ -119,7 +119,7 @@ def test_a_number_that_too_many_hold_is_not_asked_for(
     monkeypatch.setattr(duplicates, "_COMMON", 3)
     with db.read() as session:
         assert ask(session, content="夜里施工吵得睡不着觉，请处理。", now=now) == []
-    monkeypatch.setattr(duplicates, "_COMMON", 1_000)
+    monkeypatch.setattr(duplicates, "_COMMON", 400)
     with db.read() as session:
         assert ask(session, content="夜里施工吵得睡不着觉，请处理。", now=now)
 
