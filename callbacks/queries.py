@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_
@@ -21,7 +21,6 @@ from hotline.tickets.vocabulary import Kind, RequestType, Urgency
 from routing import paging
 from routing.models import Department, Dispatch
 
-_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: A callback that somebody opened is his for this long.
 CLAIM_LASTS: Final = timedelta(minutes=30)
 
@@ -151,21 +150,17 @@ def _waiting(actor: Actor, *, now: datetime) -> Any:  # noqa: ANN401 - as `_rows
 
 def finished(session: Session, *, cursor: str = "", limit: int = 30) -> CallbackPage:
     """Return the newest results, page by page in both directions; raises `Invalid` on a cursor that is not ours."""
-    backwards, pair = paging.parse_pair(cursor)
-    query = _rows().where(Callback.done_at.is_not(None))
-    place = tuple_(Callback.done_at, Callback.id)
-    if pair is not None:
-        here = tuple_(literal(paging.instant(pair[0])), literal(pair[1]))
-        query = query.where(place > here if backwards else place < here)
-    order = (Callback.done_at, Callback.id) if backwards else (Callback.done_at.desc(), Callback.id.desc())
-    found = [_row(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
     return CallbackPage(
-        *paging.turned(
-            found,
-            limit,
-            backwards=backwards,
-            started=bool(cursor),
-            name=lambda row: f"{paging.microseconds(row.done_at or _NEVER)}|{row.id}",
+        *paging.by_time(
+            session,
+            _rows().where(Callback.done_at.is_not(None)),
+            at=Callback.done_at,
+            number=Callback.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=limit,
+            made=_row,
+            key=lambda row: (row.done_at or row.planned_at, row.id),
         )
     )
 

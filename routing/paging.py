@@ -6,7 +6,10 @@ import base64
 import binascii
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import BigInteger, Select, literal, tuple_
+from sqlalchemy.orm import Session
 
 from hotline.core.errors import Invalid
 
@@ -42,6 +45,37 @@ def turned(
         _cursor("n", name(rows[-1])) if has_next else "",
         _cursor("p", name(rows[0])) if has_previous else "",
     )
+
+
+def by_time(
+    session: Session,
+    query: Select[Any],
+    *,
+    at: Any,  # noqa: ANN401 - a column of the query
+    number: Any,  # noqa: ANN401 - as above
+    newest_first: bool = False,
+    cursor: str,
+    limit: int,
+    made: Callable[..., _R],
+    key: Callable[[_R], tuple[datetime, int]],
+) -> tuple[list[_R], str, str]:
+    """Read one page in the order of a time and an id, with the cursors of the next and the previous page.
+
+    `made` makes a row of what the query yields, `key` tells its time and id. Raises `Invalid` on a cursor not ours.
+    """
+    backwards, pair = parse_pair(cursor)
+    rising = newest_first == backwards
+    if pair is not None:
+        place, here = tuple_(at, number), tuple_(literal(instant(pair[0])), literal(pair[1], BigInteger))
+        query = query.where(place > here if rising else place < here)
+    order = (at, number) if rising else (at.desc(), number.desc())
+    found = [made(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
+
+    def name(row: _R) -> str:
+        moment, row_id = key(row)
+        return f"{microseconds(moment)}|{row_id}"
+
+    return turned(found, limit, backwards=backwards, started=bool(cursor), name=name)
 
 
 def parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:

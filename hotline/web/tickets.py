@@ -300,117 +300,77 @@ def edit(number: str) -> ResponseReturnValue:
     return _back(number)
 
 
-@bp.get("/tickets/<number>/answer")
-@page(P.TICKET_ANSWER_DIRECTLY)
-def answer_form(number: str) -> ResponseReturnValue:
-    """Show the form of a direct answer."""
-    return render_template("tickets/act.html", page=_act_page("answer", number))
+# What ends a ticket, or sends it back to be done again: each a form at GET and the act at POST of one address.
 
 
-@bp.post("/tickets/<number>/answer")
-@page(P.TICKET_ANSWER_DIRECTLY)
-def answer(number: str) -> ResponseReturnValue:
-    """Answer a plain question and close it (直接答复)."""
-
-    def do(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - a page names no class of the database's
-        actions.close_directly(
-            session, ticket_id=ticket.id, version=version, answer=forms.text("answer"), by=actor(), now=now()
-        )
-
-    return _act("answer", number, do, told="已直接答复并办结。")
+def _answer_directly(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - a page names no class of the database's
+    answer = forms.text("answer")
+    actions.close_directly(session, ticket_id=ticket.id, version=version, answer=answer, by=actor(), now=now())
 
 
-@bp.get("/tickets/<number>/refuse")
-@page(P.TICKET_REFUSE)
-def refuse_form(number: str) -> ResponseReturnValue:
-    """Show the form of a refusal."""
-    return render_template("tickets/act.html", page=_act_page("refuse", number))
+def _refuse(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - as above
+    reason, words = forms.text("reason"), forms.text("words")
+    actions.refuse(session, ticket_id=ticket.id, version=version, reason=reason, words=words, by=actor(), now=now())
 
 
-@bp.post("/tickets/<number>/refuse")
-@page(P.TICKET_REFUSE)
-def refuse(number: str) -> ResponseReturnValue:
-    """Refuse with a reason of the list (不予受理)."""
-
-    def do(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - a page names no class of the database's
-        actions.refuse(
-            session,
-            ticket_id=ticket.id,
-            version=version,
-            reason=forms.text("reason"),
-            words=forms.text("words"),
-            by=actor(),
-            now=now(),
-        )
-
-    return _act("refuse", number, do, told="已记录为不予受理。")
+def _transfer(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - as above
+    actions.transfer(
+        session,
+        ticket_id=ticket.id,
+        version=version,
+        to=forms.text("to")[:100],
+        other_number=forms.text("other_number")[:100],
+        words=forms.text("words"),
+        by=actor(),
+        now=now(),
+    )
 
 
-@bp.get("/tickets/<number>/transfer")
-@page(P.TICKET_TRANSFER)
-def transfer_form(number: str) -> ResponseReturnValue:
-    """Show the form of a handing over."""
-    return render_template("tickets/act.html", page=_act_page("transfer", number))
+def _withdraw(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - as above
+    words = forms.text("words")
+    actions.withdraw(session, ticket_id=ticket.id, version=version, words=words, by=actor(), now=now())
 
 
-@bp.post("/tickets/<number>/transfer")
-@page(P.TICKET_TRANSFER)
-def transfer(number: str) -> ResponseReturnValue:
-    """Record that 110 or another line has the matter now (转接)."""
-
-    def do(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - a page names no class of the database's
-        actions.transfer(
-            session,
-            ticket_id=ticket.id,
-            version=version,
-            to=forms.text("to")[:100],
-            other_number=forms.text("other_number")[:100],
-            words=forms.text("words"),
-            by=actor(),
-            now=now(),
-        )
-
-    return _act("transfer", number, do, told="已记录转接。")
+def _rework(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - as above
+    reason = forms.text("reason")
+    callbacks.rework(session, ticket_id=ticket.id, version=version, reason=reason, by=actor(), now=now())
 
 
-@bp.get("/tickets/<number>/withdraw")
-@page(P.TICKET_AMEND)
-def withdraw_form(number: str) -> ResponseReturnValue:
-    """Show the form of a withdrawal."""
-    return render_template("tickets/act.html", page=_act_page("withdraw", number))
+@dataclass(frozen=True)
+class _Ending:
+    """Who may do it, what is done, and what is said when it is done."""
+
+    permission: P
+    do: Callable[[Any, Ticket, int], None]
+    told: str
 
 
-@bp.post("/tickets/<number>/withdraw")
-@page(P.TICKET_AMEND)
-def withdraw(number: str) -> ResponseReturnValue:
-    """Close at the citizen's own wish (撤单)."""
-
-    def do(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - a page names no class of the database's
-        actions.withdraw(
-            session, ticket_id=ticket.id, version=version, words=forms.text("words"), by=actor(), now=now()
-        )
-
-    return _act("withdraw", number, do, told="已撤单。")
+_ENDINGS: Final[Mapping[str, _Ending]] = {
+    "answer": _Ending(P.TICKET_ANSWER_DIRECTLY, _answer_directly, "已直接答复并办结。"),
+    "refuse": _Ending(P.TICKET_REFUSE, _refuse, "已记录为不予受理。"),
+    "transfer": _Ending(P.TICKET_TRANSFER, _transfer, "已记录转接。"),
+    "withdraw": _Ending(P.TICKET_AMEND, _withdraw, "已撤单。"),
+    "rework": _Ending(P.TICKET_REWORK, _rework, "已退回原承办单位重办。"),
+}
 
 
-@bp.get("/tickets/<number>/rework")
-@page(P.TICKET_REWORK)
-def rework_form(number: str) -> ResponseReturnValue:
-    """Show the form of a rework by decision."""
-    return render_template("tickets/act.html", page=_act_page("rework", number))
+def _open_ending(name: str, ending: _Ending) -> None:
+    """Register the form and the act of one ending, each marked with its permission."""
+
+    @page(ending.permission)
+    def form(number: str) -> ResponseReturnValue:
+        return render_template("tickets/act.html", page=_act_page(name, number))
+
+    @page(ending.permission)
+    def act(number: str) -> ResponseReturnValue:
+        return _act(name, number, ending.do, told=ending.told)
+
+    bp.add_url_rule(f"/tickets/<number>/{name}", f"{name}_form", form, methods=["GET"])
+    bp.add_url_rule(f"/tickets/<number>/{name}", name, act, methods=["POST"])
 
 
-@bp.post("/tickets/<number>/rework")
-@page(P.TICKET_REWORK)
-def rework(number: str) -> ResponseReturnValue:
-    """Send an answered ticket back to be done again (重办)."""
-
-    def do(session: Any, ticket: Ticket, version: int) -> None:  # noqa: ANN401 - a page names no class of the database's
-        callbacks.rework(
-            session, ticket_id=ticket.id, version=version, reason=forms.text("reason"), by=actor(), now=now()
-        )
-
-    return _act("rework", number, do, told="已退回原承办单位重办。")
+for _name, _its in _ENDINGS.items():
+    _open_ending(_name, _its)
 
 
 # For other desks

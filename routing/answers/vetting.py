@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, func, literal, select, tuple_
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core import outbox
@@ -20,6 +20,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import setting
 from hotline.tickets.states import Act, State
+from routing import paging
 from routing.answers.doubts import Doubt, doubts
 from routing.answers.vetting_models import Vetting, VettingState
 from routing.answers.vetting_rules import SETTING, WORKDAYS, VettingMode, VettingPolicy, why_vetted
@@ -47,12 +48,13 @@ class VettingView:
     decided_by: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class VettingPage:
     """One page of the reader's list and how to turn it."""
 
     rows: Sequence[VettingView]
-    next_cursor: int | None = None
+    next_cursor: str = ""
+    previous_cursor: str = ""
 
 
 def open_if_wanted(
@@ -169,31 +171,37 @@ def one(session: Session, vetting_id: int) -> VettingView:
     return _view(*found)
 
 
-def waiting(session: Session, *, after: int | None = None, limit: int = 30) -> VettingPage:
-    """Return the answers to read, in order of the hotline's limit; `after` is the id of the last one seen."""
-    limit = min(limit, MOST_ROWS)
-    query = _views().where(Vetting.state == VettingState.WAITING)
-    last = session.get(Vetting, after) if after else None
-    if last is not None:
-        query = query.where(
-            tuple_(Vetting.due_at, Vetting.id) > tuple_(literal(last.due_at), literal(last.id, BigInteger))
+def waiting(session: Session, *, cursor: str = "", limit: int = 30) -> VettingPage:
+    """Return the answers to read, in order of the hotline's limit; raises `Invalid` on a cursor that is not ours."""
+    return VettingPage(
+        *paging.by_time(
+            session,
+            _views().where(Vetting.state == VettingState.WAITING),
+            at=Vetting.due_at,
+            number=Vetting.id,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.due_at, one.row.id),
         )
-    rows = [_view(*row) for row in session.execute(query.order_by(Vetting.due_at, Vetting.id).limit(limit + 1))]
-    return VettingPage(rows=rows[:limit], next_cursor=rows[limit - 1].row.id if len(rows) > limit else None)
+    )
 
 
-def decided(session: Session, *, after: int | None = None, limit: int = 30) -> VettingPage:
-    """Return the answers that were read, the latest first; `after` is the id of the last one seen."""
-    limit = min(limit, MOST_ROWS)
-    query = _views().where(Vetting.decided_at.is_not(None))
-    last = session.get(Vetting, after) if after else None
-    if last is not None and last.decided_at is not None:
-        query = query.where(
-            tuple_(Vetting.decided_at, Vetting.id) < tuple_(literal(last.decided_at), literal(last.id, BigInteger))
+def decided(session: Session, *, cursor: str = "", limit: int = 30) -> VettingPage:
+    """Return the answers that were read, the latest first; raises `Invalid` on a cursor that is not ours."""
+    return VettingPage(
+        *paging.by_time(
+            session,
+            _views().where(Vetting.decided_at.is_not(None)),
+            at=Vetting.decided_at,
+            number=Vetting.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.decided_at or one.row.due_at, one.row.id),
         )
-    order = (Vetting.decided_at.desc(), Vetting.id.desc())
-    rows = [_view(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
-    return VettingPage(rows=rows[:limit], next_cursor=rows[limit - 1].row.id if len(rows) > limit else None)
+    )
 
 
 def _locked(session: Session, vetting_id: int) -> tuple[Ticket, Vetting]:

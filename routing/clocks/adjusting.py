@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, insert, literal, select, tuple_
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core import outbox
@@ -19,6 +19,7 @@ from hotline.people.models import User
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.states import Act, State
+from routing import paging
 from routing.actions import require_holder
 from routing.clocks import granting
 from routing.clocks.deadlines import (
@@ -69,12 +70,13 @@ class AdjustmentView:
     evidence: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class AdjustmentPage:
     """One page of the hotline's list and how to turn it."""
 
     rows: Sequence[AdjustmentView]
-    next_cursor: int | None = None
+    next_cursor: str = ""
+    previous_cursor: str = ""
 
 
 def ask_suspension(
@@ -431,32 +433,37 @@ def one(session: Session, adjustment_id: int) -> AdjustmentView:
     return _view(*found)
 
 
-def waiting(session: Session, *, after: int | None = None, limit: int = 30) -> AdjustmentPage:
-    """Return what waits for a decision, the oldest first; `after` is the id of the last one seen."""
-    limit = min(limit, MOST_ROWS)
-    query = _views().where(Adjustment.state == _ASKED)
-    last = session.get(Adjustment, after) if after else None
-    if last is not None:
-        query = query.where(
-            tuple_(Adjustment.asked_at, Adjustment.id) > tuple_(literal(last.asked_at), literal(last.id, BigInteger))
+def waiting(session: Session, *, cursor: str = "", limit: int = 30) -> AdjustmentPage:
+    """Return what waits for a decision, the oldest first; raises `Invalid` on a cursor that is not ours."""
+    return AdjustmentPage(
+        *paging.by_time(
+            session,
+            _views().where(Adjustment.state == _ASKED),
+            at=Adjustment.asked_at,
+            number=Adjustment.id,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.asked_at, one.row.id),
         )
-    rows = [_view(*row) for row in session.execute(query.order_by(Adjustment.asked_at, Adjustment.id).limit(limit + 1))]
-    return AdjustmentPage(rows=rows[:limit], next_cursor=rows[limit - 1].row.id if len(rows) > limit else None)
+    )
 
 
-def decided(session: Session, *, after: int | None = None, limit: int = 30) -> AdjustmentPage:
-    """Return what was decided, the latest first; `after` is the id of the last one seen."""
-    limit = min(limit, MOST_ROWS)
-    query = _views().where(Adjustment.decided_at.is_not(None))
-    last = session.get(Adjustment, after) if after else None
-    if last is not None and last.decided_at is not None:
-        query = query.where(
-            tuple_(Adjustment.decided_at, Adjustment.id)
-            < tuple_(literal(last.decided_at), literal(last.id, BigInteger))
+def decided(session: Session, *, cursor: str = "", limit: int = 30) -> AdjustmentPage:
+    """Return what was decided, the latest first; raises `Invalid` on a cursor that is not ours."""
+    return AdjustmentPage(
+        *paging.by_time(
+            session,
+            _views().where(Adjustment.decided_at.is_not(None)),
+            at=Adjustment.decided_at,
+            number=Adjustment.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.decided_at or one.row.asked_at, one.row.id),
         )
-    order = (Adjustment.decided_at.desc(), Adjustment.id.desc())
-    rows = [_view(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
-    return AdjustmentPage(rows=rows[:limit], next_cursor=rows[limit - 1].row.id if len(rows) > limit else None)
+    )
 
 
 def would_be_due(session: Session, wish: Adjustment, *, now: datetime) -> datetime:

@@ -285,8 +285,13 @@ def due(moment: datetime) -> Step:
 def _whom(row: Row) -> str:
     """Name a row by whom it speaks about, as an official would; its id is for programs (in the step's values)."""
     told = [
-        "、".join(names[:_NAMED]) + ("等" if len(names) > _NAMED else "")
-        for given in (row.sources, row.request_types, row.urgencies, row.sla_classes)
+        what + "、".join(names[:_NAMED]) + ("等" if len(names) > _NAMED else "")
+        for what, given in (
+            ("来自", row.sources),
+            ("", row.request_types),
+            ("紧急程度", row.urgencies),
+            ("时限类别", row.sla_classes),
+        )
         if (names := [name for name in given if name])
     ]
     return f"“{'，'.join(told)}”" if told else "各类诉求"

@@ -75,6 +75,8 @@ def test_the_readmes_name_the_accounts_that_the_city_shows() -> None:
 def test_every_picture_is_shown_and_small() -> None:
     there = {path.name for path in (DOCS / "img").glob("*.png")}
     shown = set(re.findall(r"docs/img/([\w-]+\.png)", text_of(ROOT / "README.md")))
+    for paper in DOCS.glob("*.md"):
+        shown |= set(re.findall(r"\(img/([\w-]+\.png)\)", text_of(paper)))
     assert there == shown
     assert {path.name for path in (DOCS / "img").glob("*.png") if path.stat().st_size > 120_000} == set()
 

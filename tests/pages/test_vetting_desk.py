@@ -166,4 +166,9 @@ def test_the_queue_needs_few_questions_however_long_it_is(desks: Desks, now: dat
     with count_queries(desks.tools.db) as asked:
         first = client.get("/vetting").text
     assert asked.count <= 5, asked.statements
-    assert "after=" in first
+    onward = first.split('rel="next"')[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    second = client.get(onward).text
+    assert (first.count("<tr data-row"), second.count("<tr data-row") in {2, 3}) == (30, True)
+    back = second.split('rel="prev"')[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    assert client.get(back).text.count("<tr data-row") == 30
+    assert client.get("/vetting?cursor=nonsense").status_code == 422

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, render_template, url_for
+from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from hotline.core.permissions import Permission
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import Turn, turn
 from reports import actions, queries
 from reports.models import Taken
 
@@ -34,9 +35,7 @@ class ExportsPage:
     """A page of the record."""
 
     rows: tuple[ExportLine, ...]
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
 
 
 def took(what: Taken, *, rows: int, scope: str = "") -> None:
@@ -65,8 +64,6 @@ def ledger() -> ResponseReturnValue:
             )
             for row in found.rows
         ),
-        next=url_for("exports.ledger", cursor=found.next_cursor) if found.next_cursor else None,
-        previous=url_for("exports.ledger", cursor=found.previous_cursor) if found.previous_cursor else None,
-        first=url_for("exports.ledger") if cursor else None,
+        turn=turn(found, cursor=cursor),
     )
     return render_template("administration/exports.html", page=shown)

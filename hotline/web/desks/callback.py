@@ -27,6 +27,7 @@ from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import TimelineItem
+from hotline.web.turning import Turn, turn
 from reports import queries as report_queries
 from reports.indicators import Rate, ReviewFact, real_name_callback_rates, rectified_rate
 from routing import queries as routing_queries
@@ -103,9 +104,7 @@ class QueuePage:
     tabs: tuple[tuple[str, str, bool, int | None], ...]
     rows: tuple[QueueRow, ...]
     total: int
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +212,7 @@ class ReviewsPage:
     tabs: tuple[tuple[str, str, bool, int | None], ...]
     rates: tuple[RateView, ...]
     rows: tuple[ReviewLine, ...]
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +257,6 @@ def queue() -> ResponseReturnValue:
             found = callback_queries.finished(session, cursor=cursor, limit=PAGE_ROWS)
         else:
             found = callback_queries.waiting_page(session, actor(), now=now(), cursor=cursor, limit=PAGE_ROWS)
-    here = url_for("callback.queue", tab=tab)
     return render_template(
         "callback/queue.html",
         page=QueuePage(
@@ -271,9 +267,7 @@ def queue() -> ResponseReturnValue:
             ),
             rows=tuple(_line(row) for row in found.rows),
             total=counts["callbacks.done" if tab == "done" else "callbacks.waiting"],
-            next=f"{here}&cursor={found.next_cursor}" if found.next_cursor else None,
-            previous=f"{here}&cursor={found.previous_cursor}" if found.previous_cursor else None,
-            first=here if cursor else None,
+            turn=turn(found, cursor=cursor, tab=tab),
         ),
     )
 
@@ -372,7 +366,6 @@ def reviews() -> ResponseReturnValue:
     with db().read() as session:
         facts = report_queries.review_facts(session, since=now() - DUTIES_OVER)
         found = callback_queries.reviews(session, stage="" if stage == "all" else stage, cursor=cursor, limit=PAGE_ROWS)
-    here = url_for("callback.reviews", stage=stage)
     return render_template(
         "reviews/list.html",
         page=ReviewsPage(
@@ -382,9 +375,7 @@ def reviews() -> ResponseReturnValue:
             ),
             rates=_rates(rectified_rate(facts, now=now()), *_called(facts)),
             rows=tuple(_review_line(row) for row in found.rows),
-            next=f"{here}&cursor={found.next_cursor}" if found.next_cursor else None,
-            previous=f"{here}&cursor={found.previous_cursor}" if found.previous_cursor else None,
-            first=here if cursor else None,
+            turn=turn(found, cursor=cursor, stage=stage),
         ),
     )
 

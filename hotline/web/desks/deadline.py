@@ -18,6 +18,7 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
 from hotline.web import forms, labels, present
+from hotline.web.desks.waiting import queue_page
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -111,18 +112,6 @@ class AskPage:
     form: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueuePage:
-    """What waits for the hotline's decision, or what was decided."""
-
-    tabs: tuple[tuple[str, str, bool, int | None], ...]
-    rows: tuple[ChangeView, ...]
-    decided: bool
-    total: int | None
-    first: str | None
-    next: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,22 +245,12 @@ def resume(number: str, adjustment_id: int) -> ResponseReturnValue:
 @page(Permission.DEADLINE_APPROVE)
 def queue() -> ResponseReturnValue:
     """List the wishes that wait, or those that were decided."""
-    was_decided = forms.asked("tab") == "decided"
-    after = forms.whole("after", source=request.args)
-    with db().read() as session:
-        found = (adjusting.decided if was_decided else adjusting.waiting)(session, after=after, limit=_PAGE)
-        total = ticket_queries.counters(session, ["adjustments.waiting"])["adjustments.waiting"]
-    tab = "decided" if was_decided else "waiting"
-    shown = QueuePage(
-        tabs=(
-            ("待审批", url_for("deadline.queue"), not was_decided, total),
-            ("已审批", url_for("deadline.queue", tab="decided"), was_decided, None),
-        ),
-        rows=tuple(_change(row) for row in found.rows),
-        decided=was_decided,
-        total=None if was_decided else total,
-        first=url_for("deadline.queue", tab=tab) if after else None,
-        next=url_for("deadline.queue", tab=tab, after=found.next_cursor) if found.next_cursor else None,
+    shown = queue_page(
+        waiting=adjusting.waiting,
+        decided=adjusting.decided,
+        counter="adjustments.waiting",
+        words=("待审批", "已审批"),
+        row=_change,
     )
     return render_template("deadline/queue.html", page=shown)
 

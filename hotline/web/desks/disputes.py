@@ -17,6 +17,7 @@ from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from hotline.web.tickets import download, uploaded
+from hotline.web.turning import Turn, turn
 from routing import queries as routing_queries
 from routing.duty import dispute_queries, disputing
 from routing.duty.dispute_queries import DisputeView, Ruled
@@ -66,9 +67,7 @@ class ListPage:
     tabs: Sequence[tuple[str, str, bool, int | None]]
     rows: Sequence[Row]
     open_only: bool
-    next_href: str | None
-    previous_href: str | None
-    first_href: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,16 +163,10 @@ class AskPage:
 @page(*_READERS)
 def queue() -> ResponseReturnValue:
     """List the disputes that one may read: the open ones by their limit, or those that have ended."""
-    open_only = forms.asked("tab") != "ended"
+    open_only, cursor = forms.asked("tab") != "ended", forms.asked("cursor")
     with db().read() as reading:
-        found = dispute_queries.dispute_list(
-            reading, actor(), open_only=open_only, cursor=forms.asked("after"), limit=ROWS
-        )
+        found = dispute_queries.dispute_list(reading, actor(), open_only=open_only, cursor=cursor, limit=ROWS)
     tab = None if open_only else "ended"
-
-    def turned(cursor: str) -> str | None:
-        return url_for("disputes.queue", tab=tab, after=cursor) if cursor else None
-
     return render_template(
         "disputes/list.html",
         page=ListPage(
@@ -199,9 +192,7 @@ def queue() -> ResponseReturnValue:
                 for row in found.rows
             ],
             open_only=open_only,
-            next_href=turned(found.next_cursor),
-            previous_href=turned(found.previous_cursor),
-            first_href=url_for("disputes.queue", tab=tab) if found.previous_cursor else None,
+            turn=turn(found, cursor=cursor, tab=tab),
         ),
     )
 

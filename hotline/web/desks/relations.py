@@ -16,6 +16,7 @@ from hotline.tickets.states import State
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
+from hotline.web.turning import Turn, turn
 from routing import queries as routing
 from routing.relations import joining as relations
 from routing.relations import queries
@@ -80,9 +81,7 @@ class IncidentsPage:
 
     rows: tuple[IncidentLine, ...]
     tabs: tuple[tuple[str, str, bool, int | None], ...]
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
     size: str
 
 
@@ -221,18 +220,13 @@ def incidents() -> ResponseReturnValue:
         found = queries.incidents(session, open_only=not over, cursor=cursor)
     tab = "over" if over else "open"
 
-    def here(cursor: str | None = None) -> str:
-        return url_for("relations.incidents", tab=tab, cursor=cursor)
-
     shown = IncidentsPage(
         rows=tuple(_line(row) for row in found.rows),
         tabs=(
             ("进行中", url_for("relations.incidents"), not over, None),
             ("已结束", url_for("relations.incidents", tab="over"), over, None),
         ),
-        next=here(found.next_cursor) if found.next_cursor else None,
-        previous=here(found.previous_cursor) if found.previous_cursor else None,
-        first=here() if cursor else None,
+        turn=turn(found, cursor=cursor, tab=tab),
         size=f"本页 {len(found.rows)} 条",
     )
     return render_template("relations/incidents.html", page=shown)
@@ -327,13 +321,20 @@ def _incident(
     )
 
 
+def _with_main(row: MemberRow) -> Label:
+    """Say where a member is: until the main ticket is answered it waits for nobody of its own."""
+    if row.outcome:
+        return labels.label(row.outcome)
+    return labels.label(row.state) if row.answered_at else Label("随主单办理", "info")
+
+
 def _member(row: MemberRow) -> MemberLine:
     return MemberLine(
         id=None if row.answered_at else row.id,
         number=row.number,
         href=url_for("tickets.show", number=row.number),
         title=row.title,
-        state=labels.label(row.outcome) if row.outcome else labels.label(row.state),
+        state=_with_main(row),
         merged=present.short(row.merged_at, now=now()),
         answered=present.short(row.answered_at, now=now()),
     )

@@ -19,6 +19,7 @@ from hotline.web.desks import hints
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
+from hotline.web.turning import Turn, turn
 from routing import queries as routing_queries
 from routing.duty import queries as duty_queries
 from routing.duty import returning
@@ -70,9 +71,7 @@ class QueuePage:
     """The returns that wait for a ruling."""
 
     rows: Sequence[QueueRow]
-    next_href: str | None
-    previous_href: str | None
-    first_href: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,19 +141,15 @@ class _Typed:
 @page(Permission.RETURN_RULE)
 def queue() -> ResponseReturnValue:
     """Show the returns that wait, the next limit first."""
+    cursor = forms.asked("cursor")
     with db().read() as reading:
-        found = duty_queries.returns_waiting(reading, actor(), cursor=forms.asked("after"), limit=ROWS)
-
-    def turned(cursor: str) -> str | None:
-        return url_for("returns.queue", after=cursor) if cursor else None
+        found = duty_queries.returns_waiting(reading, actor(), cursor=cursor, limit=ROWS)
 
     return render_template(
         "returns/queue.html",
         page=QueuePage(
             rows=[_row(row) for row in found.rows],
-            next_href=turned(found.next_cursor),
-            previous_href=turned(found.previous_cursor),
-            first_href=url_for("returns.queue") if found.previous_cursor else None,
+            turn=turn(found, cursor=cursor),
         ),
     )
 

@@ -18,6 +18,7 @@ from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from hotline.web.ticket_search import address
+from hotline.web.turning import Turn, turn
 from routing import queries as routing
 from routing.clocks.deadlines import Card
 from routing.supervision import acting as supervising
@@ -69,9 +70,7 @@ class AlarmsPage:
     rows: tuple[AlarmLine, ...]
     heeded: bool
     tabs: tuple[tuple[str, str, bool, int | None], ...]
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
     size: str
     word: str = WORD
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -111,9 +110,7 @@ class CardsPage:
     tabs: tuple[tuple[str, str, bool, int | None], ...]
     department: str
     everything: str | None
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
     size: str
 
 
@@ -142,9 +139,7 @@ class NoticesPage:
     rows: tuple[NoticeLine, ...]
     tabs: tuple[tuple[str, str, bool, int | None], ...]
     which: str
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
     size: str
 
 
@@ -313,9 +308,7 @@ def cards() -> ResponseReturnValue:
         tabs=tabs if not department_id else tuple((*tab[:3], None) for tab in tabs),
         department=chosen,
         everything=here(department=None) if department_id else None,
-        next=here(cursor=found.next_cursor) if found.next_cursor else None,
-        previous=here(cursor=found.previous_cursor) if found.previous_cursor else None,
-        first=here() if cursor else None,
+        turn=turn(found, cursor=cursor, colour=colour.value if colour else None, department=department_id),
         size=f"本页 {len(found.rows)} 条",
     )
     return render_template("supervision/cards.html", page=shown)
@@ -333,9 +326,6 @@ def notices() -> ResponseReturnValue:
     with db().read() as session:
         found = queries.notices(session, actor(), which=which, cursor=cursor, limit=PAGE_ROWS)
 
-    def here(cursor: str | None = None) -> str:
-        return url_for("supervision_desk.notices", tab=which, cursor=cursor)
-
     shown = NoticesPage(
         rows=tuple(_notice_line(row) for row in found.rows),
         tabs=tuple(
@@ -343,9 +333,7 @@ def notices() -> ResponseReturnValue:
             for name, words in _NOTICE_TABS.items()
         ),
         which=which,
-        next=here(cursor=found.next_cursor) if found.next_cursor else None,
-        previous=here(cursor=found.previous_cursor) if found.previous_cursor else None,
-        first=here() if cursor else None,
+        turn=turn(found, cursor=cursor, tab=which),
         size=f"本页 {len(found.rows)} 条",
     )
     return render_template("supervision/notices.html", page=shown)
@@ -590,9 +578,6 @@ def _alarms(*, heeded: bool, word: str = WORD, errors: Mapping[str, Sequence[str
         found = queries.alarms(session, actor(), heeded=heeded, cursor=cursor, limit=PAGE_ROWS)
     tab = "heeded" if heeded else "waiting"
 
-    def here(cursor: str | None = None) -> str:
-        return url_for("supervision_desk.alarms", tab=tab, cursor=cursor)
-
     return AlarmsPage(
         rows=tuple(_alarm(row) for row in found.rows),
         heeded=heeded,
@@ -600,9 +585,7 @@ def _alarms(*, heeded: bool, word: str = WORD, errors: Mapping[str, Sequence[str
             ("待确认", url_for("supervision_desk.alarms"), not heeded, None),
             ("已确认", url_for("supervision_desk.alarms", tab="heeded"), heeded, None),
         ),
-        next=here(cursor=found.next_cursor) if found.next_cursor else None,
-        previous=here(cursor=found.previous_cursor) if found.previous_cursor else None,
-        first=here() if cursor else None,
+        turn=turn(found, cursor=cursor, tab=tab),
         size=f"本页 {len(found.rows)} 条",
         word=word,
         errors=errors or {},

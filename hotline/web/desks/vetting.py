@@ -18,6 +18,7 @@ from hotline.tickets.states import Act
 from hotline.tickets.vocabulary import RequestType
 from hotline.web import forms, labels, present
 from hotline.web.desks.department import DOUBTS
+from hotline.web.desks.waiting import queue_page
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -54,18 +55,6 @@ class VettingRow:
     decided: str
     decided_by: str
     words: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueuePage:
-    """The reader's list."""
-
-    tabs: tuple[tuple[str, str, bool, int | None], ...]
-    rows: tuple[VettingRow, ...]
-    decided: bool
-    total: int | None
-    first: str | None
-    next: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,22 +96,12 @@ class PolicyPage:
 @page(Permission.ANSWER_VET)
 def queue() -> ResponseReturnValue:
     """List the answers to read, or those that were read."""
-    was_decided = forms.asked("tab") == "decided"
-    after = forms.whole("after", source=request.args)
-    with db().read() as session:
-        found = (vetting.decided if was_decided else vetting.waiting)(session, after=after, limit=_PAGE)
-        total = ticket_queries.counters(session, ["vettings.waiting"])["vettings.waiting"]
-    tab = "decided" if was_decided else "waiting"
-    shown = QueuePage(
-        tabs=(
-            ("待审核", url_for("vetting.queue"), not was_decided, total),
-            ("已审核", url_for("vetting.queue", tab="decided"), was_decided, None),
-        ),
-        rows=tuple(_row(one) for one in found.rows),
-        decided=was_decided,
-        total=None if was_decided else total,
-        first=url_for("vetting.queue", tab=tab) if after else None,
-        next=url_for("vetting.queue", tab=tab, after=found.next_cursor) if found.next_cursor else None,
+    shown = queue_page(
+        waiting=vetting.waiting,
+        decided=vetting.decided,
+        counter="vettings.waiting",
+        words=("待审核", "已审核"),
+        row=_row,
     )
     return render_template("vetting/queue.html", page=shown)
 
