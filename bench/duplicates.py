@@ -48,7 +48,7 @@ the mean time on a core of server and client together, whole message, which othe
 *found*: of the labelled pairs of one matter told in other words (duplicate_pairs.jsonl, those that the rating calls
 likely), how often a telling of the same matter is among the five that are offered for the second.
 
-| date (UTC) | machine | load | tickets | table + index | whole p50/p95 ms | typing p50/p95 ms | core ms | found | note |
+| date (UTC) | machine | load | tickets | size | whole p50/p95 ms | typing p50/p95 ms | core ms | found | note |
 |---|---|---|---|---|---|---|---|---|---|
 """
 _POOL: Final = 6_000_000

@@ -314,7 +314,7 @@ SHOTS: Final = (
     Shot(name="dispute", role="职责裁定员", path="/disputes", prepare=_open_first),
     Shot(name="administrator", role="系统管理员", path="/admin/departments"),
     Shot(name="catalogue", role="系统管理员", path="/admin/catalogue/2"),
-    Shot(name="model-card", role="系统管理员", path="/admin/model/card", size=(1440, 1800)),
+    Shot(name="model-card", role="系统管理员", path="/model/card", size=(1440, 1800)),
 )
 
 
