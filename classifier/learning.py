@@ -51,6 +51,8 @@ class Example:
     weight: float = 1.0
     """A ruling by a panel outweighs an operator's first choice; 1 is an accepted suggestion."""
     provenance: str = ""
+    request_type: str = ""
+    """What kind of request people said it is; empty where nobody did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recip
     """Learn category, first-level label and request type from the corpus and from people's corrections.
 
     A correction's label is a leaf code; one that the corpus does not know becomes a new category, which works
-    from its first examples on.
+    from its first examples on. Where it also says a request type, that is learnt as well.
     """
     messages: list[Fields] = []
     categories: list[str | None] = []
@@ -116,7 +118,7 @@ def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recip
     for example in extra:
         messages.append(fields(example.title, example.body))
         categories.append(example.label)
-        types.append(None)
+        types.append(example.request_type or None)
         weights.append(example.weight)
     known = corpus.by_code
     firsts: list[str | None] = [known[code].first if code in known else None for code in map(str, categories)]
@@ -143,6 +145,7 @@ def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recip
             "seed_sentences": sum(len(leaf.sentences) for leaf in corpus.leaves),
             "seed_digest": corpus.digest[:12],
             "corrections": len(extra),
+            "request_types": sum(bool(one.request_type) for one in extra),
         },
     )
 

@@ -53,6 +53,8 @@ class Gathered:
     label: str
     weight: float
     provenance: str
+    #: The request type that holds, empty where nobody decided one.
+    request_type: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ def gather(session: Session) -> list[Gathered]:
         .where(TrainingLabel.task == LabelTask.CATEGORY, TrainingLabel.superseded_at.is_(None))
         .subquery()
     )
-    duty = aliased(TrainingLabel)
+    duty, kind = aliased(TrainingLabel), aliased(TrainingLabel)
     rows = session.execute(
         select(
             newest.c.ticket_id,
@@ -105,18 +107,25 @@ def gather(session: Session) -> list[Gathered]:
             newest.c.provenance,
             duty.label,
             duty.provenance,
+            kind.label,
         )
         .join(Ticket, Ticket.id == newest.c.ticket_id)
         .outerjoin(
             duty,
             (duty.ticket_id == newest.c.ticket_id) & (duty.task == LabelTask.DEPARTMENT) & duty.superseded_at.is_(None),
         )
+        .outerjoin(
+            kind,
+            (kind.ticket_id == newest.c.ticket_id)
+            & (kind.task == LabelTask.REQUEST_TYPE)
+            & kind.superseded_at.is_(None),
+        )
         .where(newest.c.place <= MOST_OF_A_LABEL)
         .order_by(Ticket.registered_at.desc())
         .limit(MOST_EXAMPLES)
     )
     found = []
-    for ticket_id, title, content, at, label, weight, provenance, department, how in rows:
+    for ticket_id, title, content, at, label, weight, provenance, department, how, request_type in rows:
         fits = how is None or _is_duty(department, leads.get(label, ("", ())), districts)
         final = how is not None and STANDING[how].rank >= STANDING[Provenance.AUDITED].rank
         found.append(
@@ -128,6 +137,7 @@ def gather(session: Session) -> list[Gathered]:
                 label=label,
                 weight=weight if fits or not final else weight * CONTRADICTED,
                 provenance=str(provenance),
+                request_type=request_type or "",
             )
         )
     return [*found, *_derived(session, leads=leads, districts=districts, room=MOST_EXAMPLES - len(found))]
@@ -161,6 +171,7 @@ def material(session: Session, gathered: Sequence[Gathered], *, groups: Sequence
                 label=one.label,
                 weight=one.weight,
                 provenance=one.provenance,
+                request_type=one.request_type,
             )
             for one in chosen
         ]

@@ -64,11 +64,13 @@ def verdict(
     newest: tuple[Scores, Scores],
     margin: float,
     names: Mapping[str, str] | None = None,
+    slack: float = 0.0,
 ) -> Verdict:
     """Compare candidate and incumbent, in this order, on the frozen hold-out and on the newest weeks.
 
     Passed when the candidate is not worse overall on either and in no class of either by more than the margin;
-    a set or class that is too small to tell is not judged, and the frozen set must be large enough.
+    a set or class that is too small to tell is not judged, and the frozen set must be large enough. With `slack` the
+    mean may fall by so much.
     """
     names = names or {}
     candidate, incumbent = frozen
@@ -84,7 +86,7 @@ def verdict(
     problems: list[str] = []
     worse: dict[str, tuple[float, float]] = {}
     for words, new, old in judged:
-        if new.macro < old.macro:
+        if new.macro < old.macro - slack:
             problems.append(
                 f"{words}总体变差：宏平均 F1 {old.macro:.3f}→{new.macro:.3f}，"
                 f"准确率 {old.accuracy:.1%}→{new.accuracy:.1%}"
@@ -104,3 +106,11 @@ def verdict(
         f"{words} {new.messages} 件宏平均 F1 {old.macro:.3f}→{new.macro:.3f}" for words, new, old in judged
     )
     return Verdict(passed=True, reason=f"{told}；各类别下降均不超过 {margin:.2f}。", worse={})
+
+
+def with_types(about: Verdict, types: Verdict) -> Verdict:
+    """Return the verdict on a model of which the request types were compared as well; both must pass."""
+    if types.passed:
+        return Verdict(passed=about.passed, reason=f"{about.reason}诉求类型：{types.reason}", worse=about.worse)
+    reason = f"诉求类型：{types.reason}" if about.passed else f"{about.reason}诉求类型：{types.reason}"
+    return Verdict(passed=False, reason=reason, worse={**about.worse, **types.worse})

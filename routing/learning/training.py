@@ -230,6 +230,19 @@ def learn(
     judged = promotion.verdict(
         frozen=(frozen[0], frozen[1]), newest=(newest[0], newest[1]), margin=given.margin, names=names
     )
+    types = {
+        name: tuple(_scored_types(model, given_) for model in (learnt.model, incumbent))
+        for name, given_ in (("frozen", found.frozen), ("newest", found.newest))
+    }
+    if types["frozen"][0].messages >= promotion.FEWEST_FROZEN:
+        # One model holds both: types may fluctuate within the margin so that they do not hold better categories back.
+        about_types = promotion.verdict(
+            frozen=(types["frozen"][0], types["frozen"][1]),
+            newest=(types["newest"][0], types["newest"][1]),
+            margin=given.margin,
+            slack=given.margin,
+        )
+        judged = promotion.with_types(judged, about_types)
     made_from = {
         **learnt.made_from,
         "labels": len(found.train),
@@ -243,6 +256,7 @@ def learn(
     measured = {
         "frozen": {**_figures(learnt.model, found.frozen), "before": _told(frozen[1])},
         "newest": {**_figures(learnt.model, found.newest), "before": _told(newest[1])},
+        "request_types": {name: {**_told(new), "before": _told(old)} for name, (new, old) in types.items()},
         "passed": judged.passed,
         "worse": {label: list(pair) for label, pair in judged.worse.items()},
     }
@@ -476,6 +490,18 @@ def _scored(model: Model, given: Sequence[Example]) -> promotion.Scores:
         return promotion.scores([], [])
     rows = model.vectors([fields(one.title, one.body) for one in given])
     return promotion.scores(truth, model.judge(learning.task_for(model, truth), rows).best())
+
+
+def _scored_types(model: Model, given: Sequence[Example]) -> promotion.Scores:
+    """Score request types on what people said of them; nothing where a model has none."""
+    from classifier import learning
+    from classifier.features import fields
+
+    known = [one for one in given if one.request_type]
+    if not known or learning.REQUEST_TYPE not in model.heads:
+        return promotion.scores([], [])
+    judged = model.judge(learning.REQUEST_TYPE, model.vectors([fields(one.title, one.body) for one in known]))
+    return promotion.scores([one.request_type for one in known], judged.best())
 
 
 def _told(found: promotion.Scores) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.tickets.actions import set_setting
 from hotline.tickets.models import Category
 from routing.learning import examples, labels, training
-from routing.learning.label_models import LabelTask, Provenance
+from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.learning.models import (
     LearningAct,
     LearningEntry,
@@ -171,6 +171,28 @@ def test_decisions_make_a_better_model_which_is_promoted_noticed_and_taken_back(
         LearningAct.ROLLED_BACK,
         LearningAct.PROMOTED,
     ]
+
+
+def test_request_types_are_learnt_from_decisions_and_compared_as_well(city: City, decided: int, now: datetime) -> None:
+    """People call every one of these a suggestion; the seed corpus would not."""
+    with city.db.begin() as session:
+        for ticket_id in session.scalars(select(TrainingLabel.ticket_id).distinct()).all():
+            labels.record(
+                session,
+                ticket_id=ticket_id,
+                task=LabelTask.REQUEST_TYPE,
+                label="建议",
+                provenance=Provenance.CHANGED,
+                by=city.chief,
+                now=now,
+            )
+    row = run(city, now=now)
+    assert row.made_from["request_types"] == row.made_from["labels"] > decided / 2
+    measured = row.figures["request_types"]["frozen"]
+    assert measured["messages"] == row.figures["frozen"]["messages"]
+    assert measured["accuracy"] > measured["before"]["accuracy"] + 0.3
+    assert "诉求类型：" in row.reason
+    assert row.state is ModelState.IN_USE, row.reason
 
 
 def test_a_candidate_that_learnt_wrong_labels_is_refused_and_its_file_forgotten(

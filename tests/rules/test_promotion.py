@@ -8,7 +8,7 @@ import pytest
 
 from routing.learning.examples import newest_from, sides
 from routing.learning.models import Side
-from routing.learning.promotion import Scores, scores, verdict
+from routing.learning.promotion import Scores, Verdict, scores, verdict, with_types
 from routing.learning.training import LearningSettings, wanted
 
 NONE = scores([], [])
@@ -144,3 +144,23 @@ def test_the_timetable_wants_a_training_once_a_night_when_enough_was_decided(
     last = now - timedelta(days=days_ago, minutes=5) if days_ago is not None else None
     assert bool(wanted(LearningSettings(), new_labels=labels, last_started=last, now=now)) is expected
     assert not wanted(LearningSettings(scheduled=False), new_labels=labels, last_started=last, now=now)
+
+
+def test_request_types_may_fluctuate_within_the_margin_but_not_fall_out_of_it() -> None:
+    truth = ["投诉"] * 50 + ["咨询"] * 50
+    old = scores(truth, truth)
+    slightly = scores(truth, ["投诉"] * 48 + ["咨询"] * 52)
+    badly = scores(truth, ["投诉"] * 30 + ["咨询"] * 70)
+    nothing = scores([], [])
+    about = Verdict(passed=True, reason="可以。", worse={})
+
+    def judged(new: Scores) -> Verdict:
+        types = verdict(frozen=(new, old), newest=(nothing, nothing), margin=0.05, slack=0.05)
+        return with_types(about, types)
+
+    assert judged(slightly).passed
+    assert not judged(badly).passed
+    assert "诉求类型" in judged(badly).reason
+    assert set(judged(badly).worse) == {"投诉", "咨询"}
+    refused = Verdict(passed=False, reason="变差。", worse={"甲": (0.9, 0.1)})
+    assert not with_types(refused, Verdict(passed=True, reason="好。", worse={})).passed
