@@ -140,6 +140,9 @@ def live_url(live_tools: Installation, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(clock, "now", lambda: NOW)
     app = create_app(live_tools)
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    # The last answers are waited for at the end (`server_close`): a request that outlived its database would leave its
+    # connection to nobody, which is a warning in whatever test comes next.
+    server.daemon_threads = False  # type: ignore[attr-defined] # of the threaded server that was asked for
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
