@@ -261,7 +261,7 @@ def test_the_queue_turns_both_ways_without_losing_or_repeating_a_row(desk: Desk)
 @pytest.mark.parametrize("cursor", ["x", "!!!!", "bnwxfHg", "bnw5OTk5OTk5OTk5OTk5OTk5OTk5OTk5fDE"])
 @pytest.mark.parametrize("path", ["/dispatch", "/dispatch/automatic"])
 def test_a_cursor_that_is_not_ours_is_told(desk: Desk, path: str, cursor: str) -> None:
-    answer = desk.client.get(f"{path}?after={cursor}")
+    answer = desk.client.get(f"{path}?cursor={cursor}")
     assert answer.status_code == 422
     assert "翻页位置已失效" in answer.text
 

@@ -25,6 +25,7 @@ from hotline.web import forms, labels, present
 from hotline.web.desks import dispatch_parts, hints, proposals
 from hotline.web.desks.intake import TRANSFERS
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import Turn, turn
 from routing import actions as routing
 from routing import awaiting, lists
 from routing import queries as routing_queries
@@ -99,9 +100,7 @@ class QueuePage:
     urgencies: Sequence[tuple[str, str]]
     urgency: str
     total: int
-    next_href: str | None
-    previous_href: str | None
-    first_href: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +135,7 @@ class AutomaticPage:
     """What the model was sure of and sent out today."""
 
     rows: Sequence[AutomaticLine]
-    next_href: str | None
-    previous_href: str | None
-    first_href: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,18 +222,15 @@ class BulkPage:
 @page(Permission.TICKET_DISPATCH)
 def queue() -> ResponseReturnValue:
     """Show what waits for a decision, the most urgent first and then the oldest."""
-    urgency = forms.member(Urgency, "urgency", source=request.args)
+    urgency, cursor = forms.member(Urgency, "urgency", source=request.args), forms.asked("cursor")
     with db().read() as reading:
-        found = awaiting.dispatch_queue(reading, actor(), urgency=urgency, cursor=forms.asked("after"), limit=ROWS)
+        found = awaiting.dispatch_queue(reading, actor(), urgency=urgency, cursor=cursor, limit=ROWS)
         departments = routing_queries.departments(reading)
         named = ticket_queries.categories_named(reading, _codes(found.rows))
         proposed = _proposed(reading, found.rows, named)
         counted = ticket_queries.counters(reading, ["tickets.state.registered", "tickets.merged"])
         total = counted["tickets.state.registered"] - counted["tickets.merged"]
     narrowed = urgency.value if urgency else None
-
-    def turned(cursor: str) -> str | None:
-        return url_for("dispatch.queue", after=cursor, urgency=narrowed) if cursor else None
 
     return render_template(
         "dispatch/queue.html",
@@ -246,9 +240,7 @@ def queue() -> ResponseReturnValue:
             urgencies=labels.options(Urgency),
             urgency=urgency.value if urgency else "",
             total=total,
-            next_href=turned(found.next_cursor),
-            previous_href=turned(found.previous_cursor),
-            first_href=url_for("dispatch.queue", urgency=narrowed) if found.previous_cursor else None,
+            turn=turn(found, cursor=cursor, urgency=narrowed),
         ),
     )
 
@@ -257,13 +249,9 @@ def queue() -> ResponseReturnValue:
 @page(Permission.TICKET_DISPATCH)
 def automatic() -> ResponseReturnValue:
     """Show what went out by itself today."""
+    cursor = forms.asked("cursor")
     with db().read() as reading:
-        found = awaiting.automatic_since(
-            reading, actor(), since=end_of_day(now()) - timedelta(days=1), cursor=forms.asked("after")
-        )
-
-    def turned(cursor: str) -> str | None:
-        return url_for("dispatch.automatic", after=cursor) if cursor else None
+        found = awaiting.automatic_since(reading, actor(), since=end_of_day(now()) - timedelta(days=1), cursor=cursor)
 
     return render_template(
         "dispatch/automatic.html",
@@ -286,9 +274,7 @@ def automatic() -> ResponseReturnValue:
                 )
                 for row in found.rows
             ],
-            next_href=turned(found.next_cursor),
-            previous_href=turned(found.previous_cursor),
-            first_href=url_for("dispatch.automatic") if found.previous_cursor else None,
+            turn=turn(found, cursor=cursor),
         ),
     )
 

@@ -22,6 +22,7 @@ from hotline.web import forms, labels, present
 from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
 from hotline.web.ticket_search import OPEN, SearchRow, address, row
+from hotline.web.turning import Turn, turn
 from reports.indicators import Rate, WatchReason, closed_today, rework_rate, watch_reasons
 from reports.models import Taken
 from reports.queries import REWORK_DAYS, Figure, Received, closings, condition, received
@@ -121,9 +122,7 @@ class ListPage:
     meaning: str
     clock: str
     rows: tuple[SearchRow, ...]
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
     size: str
 
 
@@ -189,16 +188,12 @@ def listing(figure: str) -> ResponseReturnValue:
             limit=50,
         )
     heading, meaning = LISTS[chosen]
-    here = url_for("supervision.listing", figure=figure)
-    kept = {"department": str(department_id) if department_id is not None else None}
     page = ListPage(
         heading=heading,
         meaning=meaning,
         clock="签收时限" if chosen is Figure.SIGN_OVERDUE else "时限",
         rows=tuple(_line(one, sign=chosen is Figure.SIGN_OVERDUE) for one in found.rows),
-        next=address(here, {}, cursor=found.next_cursor, **kept) if found.next_cursor else None,
-        previous=address(here, {}, cursor=found.previous_cursor, **kept) if found.previous_cursor else None,
-        first=address(here, {}, **kept) if cursor else None,
+        turn=turn(found, cursor=cursor, figure=figure, department=department_id),
         size=f"本页 {len(found.rows)} 条",
     )
     return render_template("supervision/list.html", page=page)

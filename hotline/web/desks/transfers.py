@@ -17,6 +17,7 @@ from hotline.tickets.transfer_models import Direction, FinalOwner, Transfer
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
+from hotline.web.turning import Turn, turn
 from routing import queries as routing
 from routing.relations import crossing
 
@@ -51,9 +52,7 @@ class CrossedPage:
 
     rows: Sequence[CrossedPart]
     tabs: Sequence[tuple[str, str, bool, int | None]]
-    next: str | None
-    previous: str | None
-    first: str | None
+    turn: Turn
     size: str
 
 
@@ -82,18 +81,13 @@ def queue() -> ResponseReturnValue:
         )
     tab = "in" if incoming else "out"
 
-    def here(cursor: str | None = None) -> str:
-        return url_for("transfers.queue", tab=tab, cursor=cursor)
-
     shown = CrossedPage(
         rows=[_part(row, ticket, by=actor(), now=now()) for row, ticket in found.rows],
         tabs=(
             ("转出，待对方告知结果", url_for("transfers.queue"), not incoming, None),
             ("转入，本热线在办", url_for("transfers.queue", tab="in"), incoming, None),
         ),
-        next=here(found.next_cursor) if found.next_cursor else None,
-        previous=here(found.previous_cursor) if found.previous_cursor else None,
-        first=here() if cursor else None,
+        turn=turn(found, cursor=cursor, tab=tab),
         size=f"本页 {len(found.rows)} 条",
     )
     return render_template("transfers/queue.html", page=shown)
