@@ -24,7 +24,7 @@ from hotline.intake.actions import Registered
 from hotline.intake.rules import Concern
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
-from hotline.tickets.queries import handlers_of, locked_here
+from hotline.tickets.queries import handlers_of, locked_here, service_item_named
 from hotline.tickets.states import HANDLING, Act, State
 from hotline.tickets.vocabulary import Channel, Kind
 from routing import actions as routing
@@ -190,6 +190,8 @@ def receive_review(session: Session, review: Review, *, by: Actor, now: datetime
             phone=review.phone,
             place=review.service_window,
             company=department.name,
+            # What the counter calls it, where the city's list knows it.
+            service_item=service_item_named(session, review.service_item.strip()),
             request_type="投诉",
             channel=Channel.REVIEW.value,
             kind=Kind.BAD_REVIEW.value,

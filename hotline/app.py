@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
 from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
-from hotline.web.admin import administration, category_moves, exports, model_card
+from hotline.web.admin import administration, category_moves, exports, model_card, service_items
 from hotline.web.admin import catalogue as catalogue_desk
 from hotline.web.admin import model as model_desk
 from hotline.web.admin import territory as territory_desk
@@ -60,6 +60,7 @@ BLUEPRINTS: Final = (
     supervision_desk.bp,
     relations_desk.bp,
     transfers_desk.bp,
+    service_items.bp,
     harassment_desk.bp,
     administration.bp,
     catalogue_desk.bp,

@@ -479,6 +479,7 @@ def _send(
         category_id=ticket.category_id,
         region_id=ticket.region_id,
         request_type=ticket.request_type.value,
+        service_item=ticket.service_item or "",
         now=now,
     )
     granted = granting.grant(

@@ -61,6 +61,7 @@ class WaitingTicket:
     place: str
     category: str
     category_id: int | None
+    service_item: str
     region_id: int | None
     region: str
     region_code: str
@@ -243,6 +244,7 @@ def _waiting_row(row: Any) -> WaitingTicket:  # noqa: ANN401 - the columns of th
         place=ticket.place,
         category=category or "",
         category_id=ticket.category_id,
+        service_item=ticket.service_item or "",
         region_id=ticket.region_id,
         region=region or "",
         region_code=region_code or "",

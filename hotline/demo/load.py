@@ -46,7 +46,7 @@ from hotline.intake import exchange, harassment
 from hotline.intake.harassment_rules import HarassmentKind
 from hotline.intake.rules import Concern
 from hotline.tickets import transfers
-from hotline.tickets.models import Category, Region, Ticket
+from hotline.tickets.models import Category, Region, ServiceItem, Ticket
 from hotline.tickets.refusals import NR_HARASSMENT
 from hotline.tickets.transfer_models import FinalOwner, Manner
 from hotline.tickets.vocabulary import Channel, Urgency
@@ -197,8 +197,15 @@ def load_catalogue(session: Session, city: City, corpus: Seeds) -> Places:
         regions=_regions(session, city),
         departments=_departments(session, city),
         categories=_categories(session, corpus),
-        service_items={item.code: item.name for item in city.service_items},
+        service_items=_service_items(session, city),
     )
+
+
+def _service_items(session: Session, city: City) -> dict[str, str]:
+    """Write the public service items; names by code."""
+    session.add_all(ServiceItem(code=one.code, name=one.name, department=one.department) for one in city.service_items)
+    session.flush()  # tickets name them
+    return {item.code: item.name for item in city.service_items}
 
 
 def _regions(session: Session, city: City) -> dict[str, int]:
@@ -458,6 +465,7 @@ class _Life:
             channel=story.channel.value,
             category_id=category_id,
             region_id=self.places.regions[story.region],
+            service_item=next((one for one in self.places.service_items.values() if one in story.content), ""),
             anonymous=story.anonymous,
             confidential=story.confidential,
             wants_callback=story.wants_callback,

@@ -17,6 +17,7 @@ from hotline.core.permissions import SYSTEM, Actor, Permission, require
 from hotline.intake import rules
 from hotline.intake.models import Submission
 from hotline.tickets import actions as tickets
+from hotline.tickets import queries as tickets_queries
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.states import State
 from hotline.tickets.vocabulary import NewTicket
@@ -104,7 +105,9 @@ def forget_keys(session: Session, *, now: datetime) -> int:
 
 def _claim_key(session: Session, concern: rules.Concern, *, scope: str, key: str, now: datetime) -> Registered | None:
     keyring = keyring_of(session)
-    fingerprint = keyring.index("submission:" + json.dumps(asdict(concern), ensure_ascii=False, default=str))
+    # What a concern did not know when older keys were used is left out while it is empty, so that those keys still fit.
+    said = {name: value for name, value in asdict(concern).items() if value or name != "service_item"}
+    fingerprint = keyring.index("submission:" + json.dumps(said, ensure_ascii=False, default=str))
     if _claimed(session, scope=scope, key=key, fingerprint=fingerprint, ticket_id=None, now=now):
         return None
     known = session.get(Submission, (scope, key))
@@ -160,6 +163,8 @@ def _check_places(session: Session, new: NewTicket) -> None:
         problems["category_id"] = "所选的事件类别不存在，请重新选择。"
     if new.region_id is not None and session.get(Region, new.region_id) is None:
         problems["region_id"] = "所选的区域不存在，请重新选择。"
+    if new.service_item and tickets_queries.service_item_named(session, new.service_item) != new.service_item:
+        problems["service_item"] = "所选的服务事项不存在或已停用，请重新选择。"
     if new.repeats_id is not None and session.get(Ticket, new.repeats_id) is None:
         problems["repeats_id"] = "所关联的原工单不存在。"
     if problems:

@@ -90,6 +90,7 @@ FIELDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "channel": ("来源渠道", ("来源渠道", "受理方式", "诉求来源", "工单来源", "渠道", "channel")),
     "region": ("所属区域", ("所属区域", "所属区县", "行政区划", "区域", "区县", "region", "district")),
     "category": ("事件类别", ("事件类别", "事件类型", "诉求分类", "类别", "分类", "category")),
+    "service_item": ("服务事项", ("服务事项", "政务服务事项", "办理事项", "service_item")),
     "anonymous": ("是否匿名", ("是否匿名", "匿名", "anonymous")),
     "confidential": ("是否保密", ("是否保密", "保密", "confidential")),
     "wants_callback": ("是否回访", ("是否回访", "wants_callback")),
@@ -144,6 +145,8 @@ class Lookups:
 
     regions: Mapping[str, int | None]
     categories: Mapping[str, int | None]
+    #: Names of service items by code and name, plain.
+    items: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +207,8 @@ def lookups(session: Session) -> Lookups:
     """Read the names of regions and categories once for a whole import."""
     regions = [(row.id, row.code, row.name, row.path) for row in queries.regions(session)]
     categories = [(row.id, row.code, row.name, row.path) for row in queries.categories(session)]
-    return Lookups(regions=_by_any_name(regions), categories=_by_any_name(categories))
+    items = {_bare(said): row.name for row in queries.service_items(session) for said in (row.code, row.name)}
+    return Lookups(regions=_by_any_name(regions), categories=_by_any_name(categories), items=items)
 
 
 def checked(record: Record, plan: Plan, *, now: datetime) -> NewTicket:
@@ -237,6 +241,7 @@ def checked(record: Record, plan: Plan, *, now: datetime) -> NewTicket:
         channel=_CHANNELS.get(texts["channel"].lower(), texts["channel"] or plan.channel),
         region_id=_found(plan.lookups.regions, "region", texts, problems),
         category_id=_found(plan.lookups.categories, "category", texts, problems),
+        service_item=_item(plan.lookups.items, texts["service_item"], problems),
         anonymous=_flag("anonymous", texts, problems, usual=False),
         confidential=_flag("confidential", texts, problems, usual=False),
         wants_callback=_flag("wants_callback", texts, problems, usual=True),
@@ -266,6 +271,14 @@ def _found(
         problems[name] = (
             f"有多处名为“{said[:40]}”，请写代码。" if twice else f"没有名为“{said[:40]}”的{FIELDS[name][0]}。"
         )
+    return found
+
+
+def _item(known: Mapping[str, str], said: str, problems: dict[str, str]) -> str:
+    """Return the name of the item that a cell means."""
+    found = known.get(_bare(said), "") if said else ""
+    if said and not found:
+        problems["service_item"] = f"没有名为“{said[:40]}”的服务事项。"
     return found
 
 

@@ -49,6 +49,8 @@ class Concern:
     kind: str = Kind.CONCERN.value
     category_id: int | None = None
     region_id: int | None = None
+    #: Name of a public service item.
+    service_item: str = ""
     anonymous: bool = False
     confidential: bool = False
     wants_callback: bool = True
@@ -108,6 +110,7 @@ def checked(concern: Concern, *, now: datetime) -> NewTicket:
         urgency=urgency,
         category_id=concern.category_id,
         region_id=concern.region_id,
+        service_item=clean_line(concern.service_item),
         place=lines["place"],
         company=lines["company"],
         happened_at=happened_at,

@@ -48,6 +48,7 @@ AMENDABLE: Final[Mapping[str, str]] = {
     "urgency": "紧急程度",
     "category_id": "事件类别",
     "region_id": "所属区域",
+    "service_item": "服务事项",
     "company": "涉及单位",
     "happened_at": "发生时间",
     "confidential": "是否保密",
@@ -91,6 +92,7 @@ _SAID: Final = (
     *("state", "kind", "channel", "request_type", "urgency", "category_id", "region_id", "title", "content", "place"),
     *("company", "happened_at", "name_masked", "phone_masked", "address_masked", "personal_sealed", "phone_index"),
     *("anonymous", "confidential", "wants_callback", "query_code_index", "repeats_id", "source_system", "source_key"),
+    "service_item",
     *("registered_by", "registered_at"),
 )
 
@@ -289,6 +291,8 @@ def amend(
         after = redact(value) if name in {"title", "content", "place"} else value
         if before == after:
             continue
+        if name == "service_item" and after and not queries.service_item_named(session, after):
+            raise Invalid({name: "所选的服务事项不存在或已停用，请重新选择。"})
         if name in {"title", "content"}:
             opened.pop(name, None)
             if after != value:
@@ -584,6 +588,7 @@ def _columns(new: NewTicket, *, keyring: Keyring, code: str, by: Actor, now: dat
         "urgency": new.urgency,
         "category_id": new.category_id,
         "region_id": new.region_id,
+        "service_item": new.service_item or None,
         "title": title,
         "content": content,
         "place": place,
@@ -699,6 +704,8 @@ def _checked(changes: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
             problems[name] = f"请填写{AMENDABLE[name]}。"
         elif len(cleaned[name]) > most:
             problems[name] = f"{AMENDABLE[name]}最多 {most} 字，现有 {len(cleaned[name])} 字。"
+    if "service_item" in cleaned:
+        cleaned["service_item"] = clean_line(cleaned["service_item"] or "") or None
     happened_at = cleaned.get("happened_at")
     if happened_at is not None and happened_at > now:
         problems["happened_at"] = f"发生时间不能晚于现在（{local(now):%Y-%m-%d %H:%M}）。"

@@ -50,6 +50,23 @@ class Category(Base):
     )
 
 
+class ServiceItem(Base):
+    """One public service item (政务服务事项) that a matter is about; its name never changes, so what cites it holds."""
+
+    __tablename__ = "service_items"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(unique=True, comment="what rows of the dispatch catalogue name it by")
+    department: Mapped[str] = mapped_column(default="", server_default="", comment="code of the unit that offers it")
+    retired_on: Mapped[date | None]
+
+    __table_args__ = (
+        CheckConstraint(r"code ~ '^[A-Za-z0-9][A-Za-z0-9_-]{1,39}$'", name="code_form"),
+        CheckConstraint("char_length(name) BETWEEN 2 AND 200", name="name_length"),
+    )
+
+
 class Region(Base):
     """A district, street or community."""
 
@@ -85,6 +102,9 @@ class Ticket(Base):
     urgency: Mapped[Urgency] = mapped_column(EnumText(Urgency))
     category_id: Mapped[int | None] = mapped_column(ForeignKey("categories.id"))
     region_id: Mapped[int | None] = mapped_column(ForeignKey("regions.id"))
+    service_item: Mapped[str | None] = mapped_column(
+        ForeignKey("service_items.name"), comment="the public service item that it is about"
+    )
     title: Mapped[str] = mapped_column(comment="redacted")
     content: Mapped[str] = mapped_column(comment="redacted; the original is sealed")
     place: Mapped[str] = mapped_column(default="", server_default="", comment="where the matter is, redacted")

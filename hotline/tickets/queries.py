@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import String, bindparam, cast, func, literal, select, text, union_all
+from sqlalchemy import String, bindparam, cast, func, literal, or_, select, text, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
@@ -25,6 +25,7 @@ from hotline.tickets.models import (
     InstallationSetting,
     JournalEntry,
     Region,
+    ServiceItem,
     Ticket,
     TicketSearch,
 )
@@ -235,6 +236,22 @@ def regions(session: Session) -> Sequence[RegionNode]:
         RegionNode(id=row.id, code=row.code, name=row.name, path=row.path, level=row.level, parent_id=row.parent_id)
         for row in session.scalars(select(Region).order_by(Region.code))
     ]
+
+
+def service_items(session: Session, *, every: bool = False) -> Sequence[ServiceItem]:
+    """Return the public service items that can be chosen, by code; `every` adds those that were retired."""
+    query = select(ServiceItem).order_by(ServiceItem.code)
+    return session.scalars(query if every else query.where(ServiceItem.retired_on.is_(None))).all()
+
+
+def service_item_named(session: Session, said: str) -> str:
+    """Return the name of the item in use with this code or name, or nothing."""
+    row = session.scalars(
+        select(ServiceItem.name).where(
+            or_(ServiceItem.code == said, ServiceItem.name == said), ServiceItem.retired_on.is_(None)
+        )
+    ).first()
+    return row or ""
 
 
 def attachments(session: Session, ticket_id: int, *, public_only: bool = False) -> Sequence[Attachment]:

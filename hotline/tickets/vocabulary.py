@@ -71,6 +71,8 @@ class NewTicket:
     kind: Kind = Kind.CONCERN
     category_id: int | None = None
     region_id: int | None = None
+    #: Name of a public service item, or nothing.
+    service_item: str = ""
     place: str = ""
     company: str = ""
     happened_at: datetime | None = None

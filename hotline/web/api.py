@@ -69,6 +69,8 @@ class NewTicketBody(_Body):
     channel: str = Channel.WEB.value
     category: str = ""
     region: str = ""
+    #: Code or name of a public service item.
+    service_item: str = ""
     anonymous: bool = False
     confidential: bool = False
     wants_callback: bool = True
@@ -161,12 +163,13 @@ class OwnerBody(_Body):
 def register() -> ResponseReturnValue:
     """Take a concern in; answers 201 with number and query code, 200 when the key was known."""
     given = forms.body(NewTicketBody)
-    values = given.model_dump(exclude={"category", "region"})
+    values = given.model_dump(exclude={"category", "region", "service_item"})
     with db().begin() as session:
         concern = Concern(
             **values,
             category_id=_category(session, given.category),
             region_id=_region(session, given.region),
+            service_item=_service_item(session, given.service_item),
         )
         done = intake.register(
             session,
@@ -321,6 +324,7 @@ def proposal(number: str) -> ResponseReturnValue:
             region_id=ticket.region_id,
             request_type=ticket.request_type.value,
             said=said,
+            service_item=ticket.service_item or "",
         )
         matter = proposals.matter(asked, proposals.leading(categories))
         item = forms.asked("service_item").strip()
@@ -529,6 +533,13 @@ def _region(session: Any, code: str) -> int | None:  # noqa: ANN401 - a session;
     return found.id
 
 
+def _service_item(session: Any, said: str) -> str:  # noqa: ANN401 - a session; pages import no SQLAlchemy
+    found = ticket_queries.service_item_named(session, said.strip()) if said.strip() else ""
+    if said.strip() and not found:
+        raise Invalid({"service_item": f"没有代码或名称为“{said[:40]}”的服务事项。"})
+    return found
+
+
 def _facts(ticket: Ticket) -> dict[str, Any]:
     return {
         "number": ticket.number,
@@ -539,6 +550,7 @@ def _facts(ticket: Ticket) -> dict[str, Any]:
         "channel": ticket.channel.value,
         "request_type": ticket.request_type.value,
         "urgency": ticket.urgency.value,
+        "service_item": ticket.service_item,
         "title": ticket.title,
         "content": ticket.content,
         "place": ticket.place,

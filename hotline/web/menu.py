@@ -75,6 +75,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             Entry("承办单位", "administration.departments", "building", _P.CATALOGUE_EDIT),
             Entry("事件类别", "administration.categories", "category", _P.CATALOGUE_EDIT),
             Entry("派单目录", "dispatch_catalogue.editions", "route", _P.CATALOGUE_PROPOSE),
+            Entry("服务事项", "service_items.listed", "list", _P.CATALOGUE_EDIT),
             Entry("区域与兜底", "territory.regions", "map-pin", _P.CATALOGUE_EDIT),
             Entry("外部来源", "territory.sources", "world", _P.CATALOGUE_EDIT),
             Entry("工作日历", "administration.calendar", "calendar", _P.SETTINGS_EDIT),

@@ -437,6 +437,7 @@ def _facts(ticket: Ticket, entries: Sequence[TimelineEntry], *, category: str, r
         ("诉求类型", labels.words(ticket.request_type)),
         ("事件类别", category),
         ("所属区域", region),
+        ("服务事项", ticket.service_item or ""),
         ("事发地点", ticket.place),
         ("涉及单位", ticket.company),
         ("发生时间", present.moment(ticket.happened_at)),
@@ -445,7 +446,7 @@ def _facts(ticket: Ticket, entries: Sequence[TimelineEntry], *, category: str, r
         ("外部来源", f"{ticket.source_system} {ticket.source_key}" if ticket.source_system else ""),
         ("办结时间", present.moment(ticket.closed_at)),
     )
-    optional = {"涉及单位", "发生时间", "外部来源", "办结时间"}
+    optional = {"服务事项", "涉及单位", "发生时间", "外部来源", "办结时间"}
     return [Fact(label=label, words=words) for label, words in pairs if words or label not in optional]
 
 

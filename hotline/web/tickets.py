@@ -118,6 +118,7 @@ class EditPage:
     content: str
     categories: Sequence[tuple[str, str]]
     regions: Sequence[tuple[str, str]]
+    items: Sequence[tuple[str, str]]
     request_types: Sequence[tuple[str, str]]
     urgencies: Sequence[tuple[str, str]]
 
@@ -628,6 +629,10 @@ def _edit_page(number: str, errors: Mapping[str, Sequence[str]] | None = None) -
     with db().read() as session:
         ticket = routing.ticket_for(session, actor(), number)
         sealed = queries.sealed_fields(session, ticket) & {"title", "content"}
+        chosen = {one.name: f"{one.code} {one.name}" for one in queries.service_items(session)}
+        if ticket.service_item:
+            chosen.setdefault(ticket.service_item, f"{ticket.service_item}（已停用）")
+        items = list(chosen.items())
     typed_before = errors is not None
     return EditPage(
         number=ticket.number,
@@ -638,6 +643,7 @@ def _edit_page(number: str, errors: Mapping[str, Sequence[str]] | None = None) -
         content=ticket.content,
         categories=known.category_options(),
         regions=known.region_options(),
+        items=items,
         request_types=labels.options(RequestType),
         urgencies=labels.options(Urgency),
     )
@@ -654,6 +660,7 @@ def _values(ticket: Ticket) -> dict[str, str]:
         "urgency": ticket.urgency.value,
         "category_id": str(ticket.category_id or ""),
         "region_id": str(ticket.region_id or ""),
+        "service_item": ticket.service_item or "",
         "happened_at": present.field_moment(ticket.happened_at),
         "confidential": "yes" if ticket.confidential else "",
         "reason": "",
@@ -665,7 +672,7 @@ def _changes(ticket: Ticket) -> dict[str, Any]:
     posted = request.form
     shown = _values(ticket)
     changes: dict[str, Any] = {
-        name: posted[name] for name in ("title", "content", "place", "company") if name in posted
+        name: posted[name] for name in ("title", "content", "place", "company", "service_item") if name in posted
     }
     if (kind := forms.member(RequestType, "request_type")) is not None:
         changes["request_type"] = kind

@@ -193,15 +193,21 @@ class Applied:
 
 
 def applied(
-    session: Session, *, category_id: int | None, region_id: int | None, request_type: str, now: datetime
+    session: Session,
+    *,
+    category_id: int | None,
+    region_id: int | None,
+    request_type: str,
+    service_item: str = "",
+    now: datetime,
 ) -> Applied:
     """Return what a dispatch keeps of the catalogue; asks next to nothing of the database."""
     version = version_in_force(session, now=now)
     if version is None:
         return Applied()
-    if category_id is None:
+    if category_id is None and not service_item:
         return Applied(version_id=version.id)  # the rows for any matter are not for one that nobody has named
-    matter = Matter(category=category_id, region=region_id, request_type=request_type)
+    matter = Matter(category=category_id, region=region_id, request_type=request_type, service_item=service_item)
     for row in _index(session, version.id, matter, now=now).fitting(matter):
         unit = session.get(Department, row.lead) if row.lead else None
         if unit is None or unit.active:

@@ -90,6 +90,7 @@ class Trial:
                 Ticket.category_id,
                 Ticket.region_id,
                 Ticket.request_type,
+                Ticket.service_item,
                 Dispatch.department_id,
                 func.count(),
                 func.max(Ticket.number),
@@ -101,11 +102,15 @@ class Trial:
                 Ticket.number < f"{local_day(until):%Y%m%d}",
                 Ticket.kind == Kind.CONCERN,
             )
-            .group_by(Ticket.category_id, Ticket.region_id, Ticket.request_type, Dispatch.department_id)
+            .group_by(
+                Ticket.category_id, Ticket.region_id, Ticket.request_type, Ticket.service_item, Dispatch.department_id
+            )
         )
-        for category, region, request_type, went, count, newest, oldest in rows:
+        for category, region, request_type, item, went, count, newest, oldest in rows:
             tally.total += count
-            lead = self._lead(Matter(category=category, region=region, request_type=request_type.value))
+            lead = self._lead(
+                Matter(category=category, region=region, request_type=request_type.value, service_item=item or "")
+            )
             if lead is None:
                 tally.open += count
             elif lead == went:
@@ -120,7 +125,7 @@ class Trial:
         return self._known[matter]
 
     def _asked(self, matter: Matter) -> int | None:
-        if matter.category is None:
+        if matter.category is None and not matter.service_item:
             return None  # nobody named the matter; a person decides, as at the dispatcher's desk
         row = self._index.best(matter, lambda one: one.lead is None or one.lead in self._active)
         if row is None:

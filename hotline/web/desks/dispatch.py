@@ -606,6 +606,7 @@ def _asked(row: WaitingTicket) -> proposals.Asked:
         region_id=row.region_id,
         request_type=row.request_type.value,
         said=row.suggestion.body if row.suggestion else {},
+        service_item=row.service_item,
     )
 
 
@@ -768,6 +769,7 @@ def _ticket(
             region_id=ticket.region_id,
             request_type=ticket.request_type.value,
             said=said,
+            service_item=ticket.service_item or "",
         )
         matter = proposals.matter(asked, {node.code: node.id for node in categories})
         proposed = catalogue.proposals_for(reading, {0: matter} if matter else {}, now=now()).get(0)

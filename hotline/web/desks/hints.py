@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -253,3 +254,25 @@ def _territorial(departments_known: Iterable[DepartmentNode], region_code: str) 
         ),
         None,
     )
+
+
+def items_named(text: str, names: Sequence[str], *, most: int = 2) -> list[str]:
+    """Return the service items that a text is about, the likeliest first: most of a name was said.
+
+    What stands in brackets behind a name explains it and need not be said; neither need the words that many items
+    share (申请, 登记, 备案 …).
+    """
+    found: list[tuple[float, str]] = []
+    for name in names:
+        telling = _NOT_TELLING.sub("", name.split("（")[0]) or name
+        pairs = {telling[at : at + 2] for at in range(len(telling) - 1)}
+        share = sum(pair in text for pair in pairs) / len(pairs) if pairs else 0.0
+        if share >= _LEAST_SAID:
+            found.append((share, name))
+    return [name for _, name in sorted(found, key=lambda pair: -pair[0])[:most]]
+
+
+#: Words of many items' names that say nothing of which one is meant.
+_NOT_TELLING: Final = re.compile(r"办理|申请|申领|登记|备案|审批|核发|许可证?|认定|使用|资格")
+#: What share of a name's pairs must be said.
+_LEAST_SAID: Final = 0.6

@@ -69,6 +69,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "urgency": "紧急程度",
     "category_id": "事件类别",
     "region_id": "所属区域",
+    "service_item": "服务事项",
     "company": "涉及单位",
     "happened_at": "发生时间",
     "title": "标题",
@@ -115,6 +116,7 @@ class Typed:
     urgency: str = Urgency.ORDINARY.value
     category_id: str = ""
     region_id: str = ""
+    service_item: str = ""
     company: str = ""
     happened_at: str = ""
     title: str = ""
@@ -151,6 +153,7 @@ class IntakePage:
     urgencies: Sequence[tuple[str, str]]
     categories: Sequence[tuple[int, str]]
     regions: Sequence[tuple[int, str]]
+    items: Sequence[tuple[str, str]]
     departments: Sequence[tuple[int, str]]
     finishes: Sequence[tuple[str, str, str]]
     refusals: Sequence[Refusal]
@@ -428,6 +431,7 @@ def suggest() -> ResponseReturnValue:
             reading, title=title, content=content, region_id=where.id if where else None, told_at=now()
         )
         holders = awaiting.went_to(reading, [one.ticket.id for one in near])
+        items = ticket_queries.service_items(reading)
         incidents = relations.alike(
             "\n".join((title, content, _plain(forms.text("place")))), relations_queries.known_incidents(reading)
         )
@@ -440,6 +444,7 @@ def suggest() -> ResponseReturnValue:
                 departments=departments,
                 region=where,
                 located=located if region is None else territory.Located(),
+                items=hints.items_named(f"{title}\n{content}", [one.name for one in items]),
                 places=[place.text for place in said.places if not place.doubtful and place.kind not in _REGION_KINDS],
             )
         ),
@@ -469,6 +474,7 @@ def _hints(
     region: RegionNode | None,
     located: territory.Located,
     places: Sequence[str],
+    items: Sequence[str],
 ) -> list[Hint]:
     """Return what can be taken into the form, in the order of its keys; at most nine."""
     by_code = {node.code: node for node in categories}
@@ -531,6 +537,9 @@ def _hints(
             reason=f"“{one.words}”不止一处，请向来电人核实",
         )
         for one in located.doubtful
+    ]
+    found += [
+        Hint(field="服务事项", words=one, take=urlencode({"service_item": one}), reason="文中提到") for one in items
     ]
     if places:
         found.append(Hint(field="事发地点", words=places[0], take=urlencode({"place": places[0]}), reason="文中提到"))
@@ -634,6 +643,7 @@ def _read(typed: Typed) -> tuple[Concern, NewTicket]:
         channel=typed.channel,
         category_id=category_id,
         region_id=region_id,
+        service_item=typed.service_item,
         anonymous=typed.anonymous,
         confidential=typed.confidential,
     )
@@ -807,6 +817,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
         regions = ticket_queries.regions(reading)
         departments = routing_queries.departments(reading)
         incidents = relations_queries.known_incidents(reading)
+        items = ticket_queries.service_items(reading)
     return render_template(
         "intake/new.html",
         page=IntakePage(
@@ -820,6 +831,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
                 (node.id, node.path) for node in categories if node.is_leaf or str(node.id) == typed.category_id
             ],
             regions=[(node.id, node.path) for node in regions],
+            items=[(one.name, f"{one.code} {one.name}") for one in items],
             departments=[(node.id, node.name) for node in departments],
             finishes=[(value, words, key) for value, words, key, permission in FINISHES if actor().can(permission)],
             refusals=list(REFUSALS.values()),

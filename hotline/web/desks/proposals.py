@@ -28,6 +28,7 @@ class Asked:
     region_id: int | None
     request_type: str
     said: Mapping[str, Any]
+    service_item: str = ""
 
 
 def matter(asked: Asked, categories: Mapping[str, int]) -> Matter | None:
@@ -37,12 +38,13 @@ def matter(asked: Asked, categories: Mapping[str, int]) -> Matter | None:
     known and that no other row names, not for those that nobody has looked at.
     """
     category_id = asked.category_id or categories.get(first_category(asked.said))
-    if category_id is None:
+    if category_id is None and not asked.service_item:
         return None
     return Matter(
         category=category_id,
         region=asked.region_id,
         request_type=asked.request_type,
+        service_item=asked.service_item,
     )
 
 
