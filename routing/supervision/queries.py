@@ -17,7 +17,10 @@ from hotline.people.models import User
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
 from hotline.tickets.vocabulary import Urgency
+from routing.answers.vetting_models import Vetting, VettingState
 from routing.clocks.deadlines import Card
+from routing.duty.models import Return
+from routing.duty.rules import ReturnState
 from routing.models import Department, Dispatch, Ending
 from routing.paging import instant, microseconds, parse_pair, turned
 from routing.queries import MOST_ROWS
@@ -387,6 +390,12 @@ def facts_of(session: Session, ticket: Ticket) -> Facts:
         round=row.round if row else 0,
         repeats=ticket.repeats,
         returns=returns,
+        return_asked_at=session.scalar(
+            select(Return.asked_at).where(Return.ticket_id == ticket.id, Return.state == ReturnState.OPEN)
+        ),
+        reading_due_at=session.scalar(
+            select(Vetting.due_at).where(Vetting.ticket_id == ticket.id, Vetting.state == VettingState.WAITING)
+        ),
         is_open=ticket.state is not State.CLOSED,
     )
 

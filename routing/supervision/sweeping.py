@@ -177,6 +177,16 @@ _SOURCES: Final[Mapping[Trigger, str]] = {
         ) AND w.since < :now - make_interval(hours => :limit) / CASE t.urgency
             WHEN '特急' THEN {SHARE_OF_VERY_URGENT} WHEN '紧急' THEN {SHARE_OF_URGENT} ELSE 1 END
     """,
+    Trigger.RETURN_UNRULED: """
+        SELECT 'ruling:' || r.id || ':' || :to AS key, r.ticket_id, NULL::bigint AS notice_id, d.department_id
+        FROM returns r JOIN dispatches d ON d.id = r.dispatch_id
+        WHERE r.state = 'open' AND r.asked_at < :cut
+    """,
+    Trigger.ANSWER_UNREAD: """
+        SELECT 'reading:' || v.id || ':' || :to AS key, v.ticket_id, NULL::bigint AS notice_id, d.department_id
+        FROM vettings v JOIN dispatches d ON d.id = v.dispatch_id
+        WHERE v.state = 'waiting' AND v.due_at < :now
+    """,
     Trigger.NOTICE_NOT_RECEIVED: """
         SELECT 'notice:' || n.id || ':unreceived:' || :to AS key, n.ticket_id, n.id AS notice_id, n.department_id
         FROM supervision_notices n

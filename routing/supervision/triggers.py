@@ -41,6 +41,8 @@ class Trigger(StrEnum):
     REPEATED = "repeated"
     PING_PONG = "ping_pong"
     UNDISPATCHED = "undispatched"
+    RETURN_UNRULED = "return_unruled"
+    ANSWER_UNREAD = "answer_unread"
     NOTICE_SENT = "notice_sent"
     NOTICE_NOT_RECEIVED = "notice_not_received"
     NOTICE_LATE = "notice_late"
@@ -149,6 +151,22 @@ RULES: Final = (
         told=(Told.CENTRE,),
         limit=24,
         unit="小时",
+    ),
+    Rule(
+        trigger=Trigger.RETURN_UNRULED,
+        words="退单久未审核",
+        when="承办单位申请退单后超过下列工作日热线仍未审核；其间原时限照走",
+        source="domain.md 2.6",
+        told=(Told.CENTRE,),
+        limit=1,
+        unit="个工作日",
+    ),
+    Rule(
+        trigger=Trigger.ANSWER_UNREAD,
+        words="答复久未审核",
+        when="答复提交后超过热线的审核时限仍未审核，回访因此不能开始",
+        source="domain.md 2.9",
+        told=(Told.CENTRE,),
     ),
     Rule(
         trigger=Trigger.NOTICE_NOT_RECEIVED,
@@ -360,6 +378,9 @@ class Facts:
     round: int = 0
     repeats: int = 0
     returns: int = 0
+    #: Since when a unit waits for the ruling on its return, and until when its answer had to be read.
+    return_asked_at: datetime | None = None
+    reading_due_at: datetime | None = None
     is_open: bool = True
 
 
@@ -396,6 +417,9 @@ def triggered(facts: Facts, *, rules: Rules, calendar: WorkCalendar, now: dateti
         Trigger.UNDISPATCHED: facts.waits_for_dispatch
         and facts.waiting_since is not None
         and facts.waiting_since < now - hours / facts.share,
+        Trigger.RETURN_UNRULED: facts.return_asked_at is not None
+        and facts.return_asked_at < cut(calendar, now, workdays=rules.limit(Trigger.RETURN_UNRULED)),
+        Trigger.ANSWER_UNREAD: facts.reading_due_at is not None and facts.reading_due_at < now,
     }
     return frozenset(trigger for trigger, speaks in told.items() if speaks and rules.is_on(trigger))
 

@@ -13,11 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from hotline.core.db import Database
 from hotline.core.permissions import Role
 from hotline.telephony.models import TextMessage
+from hotline.tickets.actions import set_setting
 from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.queries import counters
 from hotline.tickets.states import Act
 from reports.audit import audit
 from routing import actions as routing
+from routing.answers.vetting_rules import SETTING as VETTING_SETTING
 from routing.clocks import granting
 from routing.clocks.deadlines import Card
 from routing.models import Department, Dispatch
@@ -28,6 +30,7 @@ from routing.supervision.sweeping import rules_of, sweep
 from routing.supervision.triggers import LADDER, NoticeKind, Rules, Step, Trigger, triggered
 from tests.makers import (
     answered_ticket,
+    ask_return,
     dispatched_ticket,
     feedback,
     make_actor,
@@ -321,9 +324,14 @@ def test_the_sweep_raises_exactly_what_the_pure_rules_say(db: Database, unit: De
             session.flush()
             who = make_actor(session, Role.RESPONDER, departments=[holder], now=now)
             returned_ticket(session, returned, by=who, to=to, now=now)
+        ask_return(session, dispatched_ticket(session, unit, now=now), by=responder, now=now)
+        reader = make_actor(session, Role.ADMINISTRATOR, now=now)
+        set_setting(session, name=VETTING_SETTING, value={"mode": "all"}, by=reader, now=now)
+        answered_ticket(session, unit, by=responder, now=now)
     rules = Rules(ladder=(Step(words="黄", colour=Card.YELLOW), Step(words="红", colour=Card.RED)))
     decide(db, rules, now)
     said = 0
+    triggers: set[Trigger] = set()
     for hours in (0, 1, 2, 3, 26, 50, 97, 170, 400):
         moment = now + timedelta(hours=hours)
         with db.begin() as session:
@@ -337,7 +345,9 @@ def test_the_sweep_raises_exactly_what_the_pure_rules_say(db: Database, unit: De
                 others = {Trigger.NOTICE_SENT, Trigger.NOTICE_NOT_RECEIVED, Trigger.NOTICE_LATE}
                 assert found - others == expected, (hours, ticket.number)
                 said += len(expected)
+                triggers |= expected
     assert said > 60
+    assert {Trigger.RETURN_UNRULED, Trigger.ANSWER_UNREAD} <= triggers
 
 
 def test_counters_of_alarms_follow_every_word(db: Database, unit: Department, ticket: Ticket) -> None:

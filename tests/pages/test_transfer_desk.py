@@ -93,7 +93,7 @@ def test_a_number_of_110_leads_from_the_search_to_the_ticket_that_shows_both(lin
     led = linked.client.post("/tickets/find", data={"q": RECORD["number"]})
     assert led.headers["Location"].endswith(f"/tickets/{number}")
     shown = linked.client.get(f"/tickets/{number}").text
-    assert "110 联动" in shown
+    assert "转接与联动" in shown
     assert RECORD["number"] in shown
     assert "最终承办待确认" in shown
 

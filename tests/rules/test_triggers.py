@@ -138,6 +138,10 @@ LATE = NOW - timedelta(hours=1)
         (Facts(waits_for_dispatch=True, waiting_since=NOW - timedelta(hours=23)), set()),
         (Facts(waits_for_dispatch=True, waiting_since=NOW - timedelta(hours=3), share=12), {Trigger.UNDISPATCHED}),
         (Facts(waits_for_dispatch=True, waiting_since=NOW - timedelta(minutes=90), share=24), {Trigger.UNDISPATCHED}),
+        (Facts(return_asked_at=at("2026-11-23T16:00")), {Trigger.RETURN_UNRULED}),
+        (Facts(return_asked_at=at("2026-11-24T09:00")), set()),
+        (Facts(reading_due_at=LATE), {Trigger.ANSWER_UNREAD}),
+        (Facts(reading_due_at=NOW + timedelta(minutes=1)), set()),
     ],
 )
 def test_each_trigger_speaks_of_what_it_was_made_for_and_of_nothing_else(facts: Facts, expected: set[Trigger]) -> None:

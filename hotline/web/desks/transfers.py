@@ -134,7 +134,8 @@ def parts(by: Actor, ticket: Ticket, rows: Sequence[Transfer], *, now: datetime)
 
 
 def _part(row: Transfer, ticket: Ticket, *, by: Actor, now: datetime) -> CrossedPart:
-    may = by.can(P.TRANSFER_EXCHANGE)
+    # What came in is settled by the closing of its ticket.
+    may = by.can(P.TRANSFER_EXCHANGE) and row.direction is Direction.OUT
     return CrossedPart(
         direction=labels.label(row.direction),
         line=row.line,
