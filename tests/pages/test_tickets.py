@@ -625,7 +625,10 @@ def test_a_new_ticket_can_be_sent_refused_or_answered(house: House) -> None:
     assert ways == [
         f"/dispatch/{number}",
         f"/disputes/new/{number}",
-        *(f"/tickets/{number}/{act}" for act in ("answer", "refuse", "transfer", "edit", "withdraw", "merge")),
+        *(
+            f"/tickets/{number}/{act}"
+            for act in ("answer", "refuse", "transfer", "edit", "withdraw", "harassment", "merge")
+        ),
     ]
 
 
