@@ -1,6 +1,6 @@
 # Everything a newcomer needs is `make run` and `make test`; `make help` lists the rest.
 # Variables: PORT= and HOTLINE_HOME= for run, PYTHON= for the interpreter, ARGS= for pytest,
-#            BROWSER=no leaves the browser tests out.
+#            BROWSER=no leaves the browser tests out, JOBS= how many test processes (each with servers of its own).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -9,6 +9,9 @@ ARGS ?=
 # Bytecode is what makes a second start quick.
 unexport PYTHONDONTWRITEBYTECODE
 BROWSER ?= yes
+JOBS ?= auto
+# A test process waits for its servers as often as it computes, and each starts a database of its own.
+SIDE_BY_SIDE := -n $(JOBS) --maxprocesses 4 --dist loadfile
 
 ifeq ($(BROWSER),no)
 BROWSER_OPTION :=
@@ -29,7 +32,7 @@ run: ## Start everything on this machine and print the address (PORT=12345 HOTLI
 
 .PHONY: test
 test: ready ## Run all tests (ARGS="-k ticket" chooses, BROWSER=no leaves the browser out)
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: sure
 sure: ready ## Everything that must hold before a commit: format, lint, types, imports, tests with coverage

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from classifier.duplicates import SKETCH_VERSION
 from classifier.store import ensure_default_model
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Role
@@ -25,6 +26,7 @@ from hotline.tickets.actions import set_setting
 from hotline.tickets.models import Category, InstallationSetting
 from hotline.wiring import open_installation
 from routing.models import Department, DepartmentKind, Membership
+from routing.relations import duplicates
 from routing.serving import models_folder
 
 DEPARTMENTS = 40
@@ -93,6 +95,9 @@ class House:
 
                     boss = Actor(user_id=user.id, role=role)
             set_setting(session, name="automatic_dispatch", value={"on": False}, by=boss, now=now)
+            # A house that has been open for years has sketched its tickets long ago (bench.duplicates measures that).
+            done = {"version": SKETCH_VERSION, "below": 1}
+            session.add(InstallationSetting(name=duplicates.PROGRESS, value=done, changed_at=now))
         tools.db.close()
 
     def start_processes(self, *, workers: int = 2, threads: int = 16) -> None:

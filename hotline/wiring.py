@@ -103,14 +103,14 @@ class Installation:
 def open_installation(settings: Settings, *, create_keys: bool = False) -> Installation:
     """Read the keys and connect, lazily, to the database with everything wired."""
     keyring = Keyring.load(settings.keys, create=create_keys)
-    return Installation(
-        settings=settings, keyring=keyring, db=wired(settings.database_url, keyring=keyring, pool=settings.pool)
-    )
+    db = wired(settings.database_url, keyring=keyring, pool=settings.pool, writers=settings.writers)
+    return Installation(settings=settings, keyring=keyring, db=db)
 
 
-def wired(url: str, *, keyring: Keyring, pool: int = 20) -> Database:
+def wired(url: str, *, keyring: Keyring, pool: int = 20, writers: int | None = None) -> Database:
     """Return a database whose sessions know who reacts at once and what is heard later."""
-    return Database(url, keyring=keyring, at_once=AT_ONCE, heard=frozenset(e.__name__ for e in REACTIONS), pool=pool)
+    heard = frozenset(event.__name__ for event in REACTIONS)
+    return Database(url, keyring=keyring, at_once=AT_ONCE, heard=heard, pool=pool, writers=writers)
 
 
 def queue_lengths(connection: redis.Redis) -> dict[QueueName, int]:

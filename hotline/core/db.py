@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -82,6 +83,8 @@ def one_of(column: str, members: type[StrEnum], *, name: str | None = None) -> C
     return CheckConstraint(f"{column} IN ({allowed})", name=name or f"{column}_known")
 
 
+#: How long a request waits for a connection, or for its turn to write, before it says that the house is too busy.
+POOL_TIMEOUT_S: Final = 10
 #: A function that reacts inside the transaction that announced the event.
 AtOnce = Callable[[Session, Any], None]
 
@@ -97,13 +100,19 @@ class Database:
         at_once: Mapping[type, Sequence[AtOnce]] | None = None,
         heard: frozenset[str] | None = None,
         pool: int = 20,
+        writers: int | None = None,
     ) -> None:
-        """Connect lazily; `at_once` and `heard` come from the wiring page (see core.outbox)."""
+        """Connect lazily; `at_once` and `heard` come from the wiring page (see core.outbox).
+
+        `writers` is how many transactions of this process may write at one time; without it as many as come. More of
+        them than there are cores do not get more done: they take turns at the interpreter, and each holds its locks
+        for longer meanwhile (docs/decisions/0035).
+        """
         self.engine: Engine = create_engine(
             url,
             pool_size=pool,
             max_overflow=10,
-            pool_timeout=10,
+            pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=False,
             pool_use_lifo=True,
             connect_args={"connect_timeout": 5, "prepare_threshold": 3},
@@ -115,6 +124,7 @@ class Database:
             info={"keyring": keyring, "at_once": dict(at_once or {}), "heard": heard, "granting": {}},
         )
         self.keyring = keyring
+        self._writers = threading.Semaphore(writers) if writers else None
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -124,7 +134,7 @@ class Database:
         (a zero byte, a number beyond its range) is `Invalid`, a lost server is `Unavailable`.
         """
         try:
-            with self._sessions.begin() as session:
+            with self._turn(), self._sessions.begin() as session:
                 yield session
         except StaleDataError as error:
             raise Conflict("内容刚刚被他人修改，请刷新后重试。") from error
@@ -134,6 +144,18 @@ class Database:
             raise Invalid({"form": "内容中有系统不能保存的字符或过大的数字，请更正后重新提交。"}) from error
         except OperationalError as error:
             raise Unavailable from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._writers is None:
+            yield
+            return
+        if not self._writers.acquire(timeout=POOL_TIMEOUT_S):
+            raise Unavailable
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def session(self, bind: Connection) -> Session:
         """Return a session on a given connection, inside the transaction that its owner opened."""
