@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from classifier.default import ensure_default_model
 from classifier.duplicates import SKETCH_VERSION
-from classifier.store import ensure_default_model
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Role
 from hotline.core.settings import Settings

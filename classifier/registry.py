@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from classifier import store
+from classifier import default, store
 from classifier.errors import ModelDamaged, ModelMissing
 
 _PAGE: Final = "in-use.json"
@@ -37,7 +37,7 @@ def in_use(home: Path) -> InUse | None:
 def folder_in_use(home: Path) -> Path:
     """Return the folder of the model in use; the default model when nothing was promoted yet."""
     now = in_use(home)
-    return home / now.version if now else store.ensure_default_model(home)
+    return home / now.version if now else default.ensure_default_model(home)
 
 
 def promote(folder: Path, home: Path) -> InUse:

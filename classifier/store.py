@@ -134,23 +134,6 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
-def ensure_default_model(home: Path) -> Path:
-    """Return the folder of the model trained from the shipped seed corpus, training it (< 1 min) when needed.
-
-    It is needed when there is none for this very corpus, recipe and format; two processes that start at once
-    may both train, and the second finds the first one's result in place.
-    """
-    from classifier import learning, seeds
-
-    corpus = seeds.load()
-    folder = home / f"default-{learning.default_key(corpus)}"
-    try:
-        _manifest(folder)
-    except (ModelMissing, ModelDamaged):
-        learning.train_default(corpus, folder)
-    return folder
-
-
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():

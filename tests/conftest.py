@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from sqlalchemy import make_url
 from sqlalchemy.orm import Session
 
-from classifier.store import ensure_default_model
+from classifier.default import ensure_default_model
 from classifier.suggest import Suggester
 from hotline.core.db import Database
 from hotline.core.sealing import Keyring

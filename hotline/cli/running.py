@@ -324,7 +324,7 @@ def is_prepared(home: Path, database_url: str, *, demo: bool) -> bool:
 
 def _train(settings: Settings, steps: Steps) -> None:
     """Train the default model unless it is there."""
-    from classifier.store import ensure_default_model
+    from classifier.default import ensure_default_model
 
     with steps.step("检查分类模型（首次需训练，不到一分钟）"):
         ensure_default_model(models_folder(settings.home))

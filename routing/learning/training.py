@@ -420,12 +420,12 @@ def _keep(
 
 
 def _put_in_use(session: Session, row: ModelVersion, *, home: Path, reason: str, by: Actor, now: datetime) -> None:
-    from classifier import registry, store
+    from classifier import default, registry, store
 
     standing = session.scalars(
         select(ModelVersion).where(ModelVersion.state == ModelState.IN_USE).with_for_update()
     ).first()
-    folder = store.ensure_default_model(home) if row.shipped else home / row.version
+    folder = default.ensure_default_model(home) if row.shipped else home / row.version
     store.load(folder)  # a damaged file is refused by name before anything changes
     _states(session, standing, row, reason=reason, by=by, now=now)
     note(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from classifier import datafiles, duplicates, hotspots, learning, seeds, store
+from classifier import datafiles, default, duplicates, hotspots, learning, seeds, store
 from classifier.duplicates import Index, Told
 from classifier.errors import BadSeed, BadTrainingFile
 from classifier.features import fields
@@ -28,13 +28,13 @@ NOON = datetime(2026, 10, 8, 4, 0, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    store.ensure_default_model(home / "models")
+    default.ensure_default_model(home / "models")
     return home
 
 
 @pytest.fixture(scope="session")
 def suggester(models: Path) -> Suggester:
-    return Suggester.load(store.ensure_default_model(models / "models"))
+    return Suggester.load(default.ensure_default_model(models / "models"))
 
 
 def test_the_seed_corpus_keeps_its_form() -> None:
@@ -48,9 +48,9 @@ def test_a_broken_seed_file_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_default_model_is_made_once_for_one_corpus(models: Path) -> None:
-    folder = store.ensure_default_model(models / "models")
+    folder = default.ensure_default_model(models / "models")
     before = (folder / store.MANIFEST).stat().st_mtime_ns
-    assert store.ensure_default_model(models / "models") == folder
+    assert default.ensure_default_model(models / "models") == folder
     assert (folder / store.MANIFEST).stat().st_mtime_ns == before
     (folder / store.ARRAYS).touch()
     assert store.size(folder) <= 10_000_000
@@ -134,7 +134,7 @@ def test_without_a_model_the_word_lists_still_answer() -> None:
 
 
 def test_answering_needs_neither_scikit_learn_nor_jieba_itself(models: Path) -> None:
-    folder = store.ensure_default_model(models / "models")
+    folder = default.ensure_default_model(models / "models")
     script = (
         "import sys; from pathlib import Path; from classifier.suggest import Suggester;"
         "Suggester.load(Path(sys.argv[1])).suggest('', '停水了两天');"
