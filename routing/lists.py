@@ -16,6 +16,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    literal_column,
     or_,
     select,
     true,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql import ColumnElement, Select
+from sqlalchemy.sql import ColumnElement, FromClause, Select
 
 from hotline.core.clock import end_of_day
 from hotline.core.errors import Invalid
@@ -39,6 +40,9 @@ from routing.models import (
 )
 from routing.queries import MOST_ROWS, visible_to
 
+#: Tickets that a search for several words looks at one by one before it asks the index for all that match.
+NEAREST: Final = 20_000
+_SEARCH: Final[FromClause] = TicketSearch.__table__
 _ONE_DAY: Final = timedelta(days=1)
 
 
@@ -117,26 +121,14 @@ def ticket_list(
     limit = min(limit, MOST_ROWS)
     by_due = wanted.order == "due"
     backwards, key = _parse_cursor(cursor, by_due=by_due)
-    query = _filtered(wanted, now=now)
-    if by_due:
-        query = query.where(Ticket.due_at.is_not(None))
-        if key is not None:
-            at, ticket_id = key
-            later = or_(Ticket.due_at > at, and_(Ticket.due_at == at, Ticket.id > ticket_id))
-            earlier = or_(Ticket.due_at < at, and_(Ticket.due_at == at, Ticket.id < ticket_id))
-            query = query.where(earlier if backwards else later)
-        order = (Ticket.due_at.desc(), Ticket.id.desc()) if backwards else (Ticket.due_at.asc(), Ticket.id.asc())
-    else:
-        column = TicketSearch.ticket_id if wanted.words.strip() else Ticket.id
-        if key is not None:
-            query = query.where(column > key[1] if backwards else column < key[1])
-        order = (column.asc(),) if backwards else (column.desc(),)  # type: ignore[assignment]
-    query = query.order_by(*order).limit(limit + 1)
-    found: list[TicketRow] = []
-    for scope in _scopes(actor):
-        seen = {row.id for row in found}
-        found += [_row(*row) for row in session.execute(query.where(scope)) if row[0].id not in seen]
-    found.sort(key=lambda row: (row.due_at or now if by_due else now, row.id), reverse=backwards is by_due)
+    # Words that go together look rare to the database: it would gather every match before it sorts them. Where the page
+    # fills up among the nearest tickets there is no need to; where it does not, there are few matches to gather.
+    several = not by_due and len(search_words(wanted.words)) > 1
+    nearest = _nearest(key[1] if key else None, backwards=backwards) if several else None
+    page = _Page(wanted=wanted, by_due=by_due, backwards=backwards, key=key, limit=limit)
+    found = _found(session, actor, page, now=now, among=nearest) if nearest is not None else []
+    if len(found) <= limit:
+        found = _found(session, actor, page, now=now, among=_SEARCH)
     more = len(found) > limit
     rows = found[:limit]
     if backwards:
@@ -149,6 +141,58 @@ def ticket_list(
         next_cursor=_cursor("n", last, by_due=by_due) if has_next and last else "",
         previous_cursor=_cursor("p", first, by_due=by_due) if has_previous and first else "",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """Which page of which list is asked for."""
+
+    wanted: ListFilter
+    by_due: bool
+    backwards: bool
+    key: tuple[datetime | None, int] | None
+    limit: int
+
+
+def _nearest(key: int | None, *, backwards: bool) -> FromClause:
+    """Return the search rows nearest to a page's edge, in its order; they are read one by one until it is full."""
+    number = TicketSearch.ticket_id
+    query = select(number, TicketSearch.words)
+    if backwards:
+        edge = key or 0
+        query = query.where(number > edge, number <= edge + NEAREST).order_by(number)
+    else:
+        newest = select(func.max(TicketSearch.ticket_id) + 1).scalar_subquery()
+        end = literal(key, BigInteger) if key is not None else newest
+        query = query.where(number < end, number >= end - NEAREST).order_by(number.desc())
+    # The offset keeps the database from looking for the words first.
+    return query.offset(literal_column("0")).subquery("nearest")
+
+
+def _found(session: Session, actor: Actor, page: _Page, *, now: datetime, among: FromClause) -> list[TicketRow]:
+    """Return one row more than the page holds, if there are that many, in the order of the question."""
+    wanted, by_due, backwards, key, limit = page.wanted, page.by_due, page.backwards, page.key, page.limit
+    query = _filtered(wanted, now=now, among=among)
+    if by_due:
+        query = query.where(Ticket.due_at.is_not(None))
+        if key is not None:
+            at, ticket_id = key
+            later = or_(Ticket.due_at > at, and_(Ticket.due_at == at, Ticket.id > ticket_id))
+            earlier = or_(Ticket.due_at < at, and_(Ticket.due_at == at, Ticket.id < ticket_id))
+            query = query.where(earlier if backwards else later)
+        order = (Ticket.due_at.desc(), Ticket.id.desc()) if backwards else (Ticket.due_at.asc(), Ticket.id.asc())
+    else:
+        column: Any = among.c.ticket_id if wanted.words.strip() else Ticket.id
+        if key is not None:
+            query = query.where(column > key[1] if backwards else column < key[1])
+        order = (column.asc(),) if backwards else (column.desc(),)  # type: ignore[assignment]
+    query = query.order_by(*order).limit(limit + 1)
+    found: list[TicketRow] = []
+    for scope in _scopes(actor):
+        seen = {row.id for row in found}
+        found += [_row(*row) for row in session.execute(query.where(scope)) if row[0].id not in seen]
+    found.sort(key=lambda row: (row.due_at or now if by_due else now, row.id), reverse=backwards is by_due)
+    return found
 
 
 def open_by_department(session: Session, *, now: datetime) -> Sequence[Mapping[str, Any]]:
@@ -173,7 +217,9 @@ def open_by_department(session: Session, *, now: datetime) -> Sequence[Mapping[s
     return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
-def _filtered(wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C901 - one line per filter; a select of seven columns has no readable type
+def _filtered(  # noqa: C901 - one line per filter
+    wanted: ListFilter, *, now: datetime, among: FromClause = _SEARCH
+) -> Any:  # noqa: ANN401 - a select of seven columns has no readable type
     query: Any = select(
         Ticket,
         Category.path,
@@ -188,8 +234,8 @@ def _filtered(wanted: ListFilter, *, now: datetime) -> Any:  # noqa: ANN401, C90
         if not words:
             raise Invalid({"words": "请至少输入两个字进行搜索。"})
         asked = cast(literal(" & ".join(quoted(word) for word in words), String), TSQUERY)
-        query = query.select_from(TicketSearch).join(Ticket, Ticket.id == TicketSearch.ticket_id)
-        query = query.where(TicketSearch.words.op("@@")(asked))
+        query = query.select_from(among).join(Ticket, Ticket.id == among.c.ticket_id)
+        query = query.where(among.c.words.op("@@")(asked))
     query = (
         query.join(Category, Category.id == Ticket.category_id, isouter=True)
         .join(Dispatch, and_(Dispatch.ticket_id == Ticket.id, Dispatch.is_current), isouter=True)
