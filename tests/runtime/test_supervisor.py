@@ -135,7 +135,8 @@ def test_what_a_killed_supervisor_could_not_take_along_is_ended_at_the_next_star
     began = time.monotonic()
     with Supervisor(home=used_home, say=said.append, leftovers_s=0.2):
         nothing_left(MARK, str(used_home))
-    assert said == ["已结束上次异常退出后遗留的 1 个进程。"]
+    # The grandchild for certain; its parent dies with the supervisor, but on a busy machine may still be about to.
+    assert said in (["已结束上次异常退出后遗留的 1 个进程。"], ["已结束上次异常退出后遗留的 2 个进程。"])
     assert time.monotonic() - began < GONE_WITHIN_S
 
 
