@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session, aliased
 
 from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
 from callbacks.policy import Satisfaction, Solved, Verdict
+from hotline.core import paging
 from hotline.core.errors import NotFound
 from hotline.core.permissions import Actor
 from hotline.people.models import User
 from hotline.tickets.models import Category, JournalEntry, Ticket
 from hotline.tickets.states import HANDLING, State
 from hotline.tickets.vocabulary import Kind, RequestType, Urgency
-from routing import paging
 from routing.models import Department, Dispatch
 
 #: A callback that somebody opened is his for this long.
@@ -314,13 +314,17 @@ def reviews(session: Session, *, stage: str = "", cursor: str = "", limit: int =
         query = query.where(BadReview.proposed.is_not(None), BadReview.verdict.is_(None), Ticket.state != State.CLOSED)
     elif stage == "judged":
         query = query.where(BadReview.verdict.is_not(None))
-    backwards, keys = paging.parse_keys(cursor, 1)
-    if keys:
-        query = query.where(Ticket.id > keys[0] if backwards else Ticket.id < keys[0])
-    query = query.order_by(Ticket.id if backwards else Ticket.id.desc()).limit(limit + 1)
-    found = [_review_row(*row) for row in session.execute(query)]
     return ReviewPage(
-        *paging.turned(found, limit, backwards=backwards, started=bool(cursor), name=lambda row: str(row.ticket_id))
+        *paging.by_key(
+            session,
+            query,
+            column=Ticket.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=limit,
+            made=_review_row,
+            key=lambda row: row.ticket_id,
+        )
     )
 
 

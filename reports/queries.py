@@ -14,6 +14,7 @@ from sqlalchemy.sql import ColumnElement
 
 from callbacks.models import BadReview, Callback
 from callbacks.policy import Verdict
+from hotline.core import paging
 from hotline.core.clock import end_of_day, local_day
 from hotline.core.permissions import Role
 from hotline.people.models import User
@@ -22,7 +23,6 @@ from hotline.tickets.states import Outcome, State
 from hotline.tickets.vocabulary import Kind
 from reports.indicators import WATCH_REPEATS, WATCH_RETURNS, WATCH_REWORK, ClosingFact, PartFact, Reach, ReviewFact
 from reports.models import ExportEntry, Taken
-from routing import paging
 from routing.answers.part_models import Subtask
 from routing.models import Department, Dispatch
 
@@ -213,19 +213,23 @@ class ExportPage:
     previous_cursor: str
 
 
+def _export_row(row: ExportEntry, name: str) -> ExportRow:
+    return ExportRow(
+        id=row.id, at=row.at, by_name=name, by_role=row.by_role, what=row.what, scope=row.scope, rows=row.rows
+    )
+
+
 def exports(session: Session, *, cursor: str = "", limit: int = 50) -> ExportPage:
     """Return what left the house, the newest first; raises `Invalid` on a cursor that is not ours."""
-    backwards, keys = paging.parse_keys(cursor, 1)
-    query = select(ExportEntry, User.display_name).join(User, User.id == ExportEntry.by_id)
-    if keys:
-        query = query.where(ExportEntry.id > keys[0] if backwards else ExportEntry.id < keys[0])
-    query = query.order_by(ExportEntry.id if backwards else ExportEntry.id.desc()).limit(limit + 1)
-    found = [
-        ExportRow(
-            id=row.id, at=row.at, by_name=name, by_role=row.by_role, what=row.what, scope=row.scope, rows=row.rows
-        )
-        for row, name in session.execute(query)
-    ]
     return ExportPage(
-        *paging.turned(found, limit, backwards=backwards, started=bool(cursor), name=lambda row: str(row.id))
+        *paging.by_key(
+            session,
+            select(ExportEntry, User.display_name).join(User, User.id == ExportEntry.by_id),
+            column=ExportEntry.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=limit,
+            made=_export_row,
+            key=lambda row: row.id,
+        )
     )

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
+from hotline.core.paging import instant, microseconds, parse_pair, turned
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.states import State
@@ -30,7 +31,6 @@ from routing.models import (
     Ending,
     Suggestion,
 )
-from routing.paging import instant, microseconds, parse_pair, turned
 from routing.queries import MOST_ROWS, visible_to
 
 # What is answered with another ticket (routing.relations.joining) waits for that one and not for a dispatcher.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import html
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -194,6 +196,13 @@ def feedback(**given: Any) -> routing.Feedback:
             **given,
         }
     )
+
+
+def turned(page: str, way: str) -> str:
+    """Return where a list's page leads: `way` is next or prev."""
+    found = re.search(rf'<a [^>]*href="([^"]+)"[^>]*rel="{way}"', page)
+    assert found, f"the list does not turn to its {way} page"
+    return html.unescape(found[1])
 
 
 def sign_in(client: FlaskClient, login: str) -> None:

@@ -57,15 +57,18 @@ def list_(*, search: str) -> None:
     from hotline.web.labels import words
     from routing.queries import memberships
 
-    last, count = "", 0
+    cursor, count = "", 0
     with _session() as session:
-        while page := queries.users(session, after=last, limit=_PAGE, search=search):
-            entered = memberships(session, [each.id for each in page])
-            for each in page:
+        while True:
+            page = queries.users(session, cursor=cursor, limit=_PAGE, search=search)
+            entered = memberships(session, [each.id for each in page.rows])
+            for each in page.rows:
                 places = "、".join(entered.get(each.id, ()))
                 state = "启用" if each.active else "停用"
                 click.echo("\t".join([each.login, each.display_name, words(each.role), state, places]))
-            last, count = page[-1].login, count + len(page)
+            cursor, count = page.next_cursor, count + len(page.rows)
+            if not cursor:
+                break
     click.echo(f"共 {count} 个账号。")
 
 

@@ -116,7 +116,7 @@ def load_if_empty(settings: Settings, *, password: str, progress: Progress | Non
 
 def is_empty(session: Session) -> bool:
     """Tell whether nobody has an account yet."""
-    return not hotline.people.queries.users(session, limit=1)
+    return not hotline.people.queries.users(session, limit=1).rows
 
 
 def load(

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
+from hotline.core.paging import by_key
 from hotline.core.permissions import Actor
 from hotline.core.personal_data import redact
 from hotline.core.text import clean
@@ -50,6 +51,15 @@ class LimitRow:
     ticket: Ticket
     asked_by: str
     decided_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitPage:
+    """One page of limits and how to turn it."""
+
+    rows: Sequence[LimitRow]
+    next_cursor: str = ""
+    previous_cursor: str = ""
 
 
 def of_phone(session: Session, phone: str, *, now: datetime) -> Standing:
@@ -212,10 +222,8 @@ def marks_of(session: Session, phone_index: bytes, *, limit: int = 30) -> Sequen
     return [MarkRow(mark=row[0], ticket=row[1], by_name=row[2] or "") for row in rows]
 
 
-def limits(
-    session: Session, *, state: CallerLimitState, before: int | None = None, limit: int = 30
-) -> tuple[Sequence[LimitRow], int | None]:
-    """Return limits in a state, the newest first, and the id after which the next page begins."""
+def limits(session: Session, *, state: CallerLimitState, cursor: str = "", limit: int = 30) -> LimitPage:
+    """Return one page of the limits in a state, the newest first; `Invalid` on a cursor not ours."""
     asker, decider = User.__table__.alias("asker"), User.__table__.alias("decider")
     query = (
         select(CallerLimit, Ticket, asker.c.display_name, decider.c.display_name)
@@ -223,16 +231,20 @@ def limits(
         .join(asker, asker.c.id == CallerLimit.asked_by, isouter=True)
         .join(decider, decider.c.id == CallerLimit.decided_by, isouter=True)
         .where(CallerLimit.state == state)
-        .order_by(CallerLimit.id.desc())
-        .limit(limit + 1)
     )
-    if before is not None:
-        query = query.where(CallerLimit.id < before)
-    rows = [
-        LimitRow(limit=row[0], ticket=row[1], asked_by=row[2] or "", decided_by=row[3] or "")
-        for row in session.execute(query)
-    ]
-    return rows[:limit], rows[limit - 1].limit.id if len(rows) > limit else None
+    rows, following, before = by_key(
+        session,
+        query,
+        column=CallerLimit.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=limit,
+        made=lambda row, ticket, asked, decided: LimitRow(
+            limit=row, ticket=ticket, asked_by=asked or "", decided_by=decided or ""
+        ),
+        key=lambda row: row.limit.id,
+    )
+    return LimitPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def _decided(

@@ -29,11 +29,15 @@ class Turn:
     first: str | None
 
 
-def turn(found: Found, *, cursor: str, **kept: str | int | None) -> Turn:
-    """Return the links of the list that was asked for; `kept` stays in its address, `cursor` is what was asked with."""
+def turn(found: Found, *, cursor: str, endpoint: str = "", **kept: str | int | None) -> Turn:
+    """Return the links of the list that was asked for; `kept` stays in its address, `cursor` is what was asked with.
+
+    A list that is also shown when a form beside it is refused names its own `endpoint`.
+    """
+    name = endpoint or request.endpoint or ""
 
     def here(at: str | None) -> str:
-        return url_for(request.endpoint or "", **kept, cursor=at)  # type: ignore[arg-type] # names of the query
+        return url_for(name, **kept, cursor=at)  # type: ignore[arg-type] # names of the query
 
     return Turn(
         next=here(found.next_cursor) if found.next_cursor else None,

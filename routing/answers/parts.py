@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, func, literal, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.clock import local
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
+from hotline.core.paging import by_key, by_time
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.people.models import User
@@ -55,7 +56,8 @@ class PartPage:
     """One page of a department's parts and how to turn it."""
 
     rows: Sequence[PartView]
-    next_cursor: int | None = None
+    next_cursor: str = ""
+    previous_cursor: str = ""
 
 
 def dispatch_shared(
@@ -223,23 +225,33 @@ def part_for(session: Session, actor: Actor, subtask_id: int) -> PartView:
     return view
 
 
-def at_desk(session: Session, actor: Actor, *, open_only: bool, after: int | None = None, limit: int = 30) -> PartPage:
+def at_desk(session: Session, actor: Actor, *, open_only: bool, cursor: str = "", limit: int = 30) -> PartPage:
     """Return the parts of a person's departments: the open ones by deadline, or all of them, the newest first."""
     limit = min(limit, MOST_ROWS)
     query = _views().where(Subtask.department_id.in_(sorted(actor.department_ids)))
-    last = session.get(Subtask, after) if after else None
     if open_only:
-        query = query.where(Subtask.ended_at.is_(None)).order_by(Subtask.due_at, Subtask.id)
-        if last is not None:
-            query = query.where(
-                tuple_(Subtask.due_at, Subtask.id) > tuple_(literal(last.due_at), literal(last.id, BigInteger))
-            )
+        rows, following, before = by_time(
+            session,
+            query.where(Subtask.ended_at.is_(None)),
+            at=Subtask.due_at,
+            number=Subtask.id,
+            cursor=cursor,
+            limit=limit,
+            made=_view,
+            key=lambda view: (view.row.due_at, view.row.id),
+        )
     else:
-        query = query.order_by(Subtask.id.desc())
-        if last is not None:
-            query = query.where(Subtask.id < last.id)
-    rows = [_view(*row) for row in session.execute(query.limit(limit + 1))]
-    return PartPage(rows=rows[:limit], next_cursor=rows[limit - 1].row.id if len(rows) > limit else None)
+        rows, following, before = by_key(
+            session,
+            query,
+            column=Subtask.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=limit,
+            made=_view,
+            key=lambda view: view.row.id,
+        )
+    return PartPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def below(session: Session, department_id: int) -> list[tuple[int, str]]:

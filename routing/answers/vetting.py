@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from hotline.core import outbox
+from hotline.core import outbox, paging
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import Actor, Permission, require
@@ -20,7 +20,6 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import setting
 from hotline.tickets.states import Act, State
-from routing import paging
 from routing.answers.doubts import Doubt, doubts
 from routing.answers.vetting_models import Vetting, VettingState
 from routing.answers.vetting_rules import SETTING, WORKDAYS, VettingMode, VettingPolicy, why_vetted

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, aliased
 
-from hotline.core import outbox
+from hotline.core import outbox, paging
 from hotline.core.clock import SHANGHAI, local
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import SYSTEM, Actor, Permission, require
@@ -19,7 +19,6 @@ from hotline.people.models import User
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.states import Act, State
-from routing import paging
 from routing.actions import require_holder
 from routing.clocks import granting
 from routing.clocks.deadlines import (

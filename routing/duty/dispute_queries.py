@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement
 
 from hotline.core.errors import NotFound
+from hotline.core.paging import instant, microseconds, parse_pair, turned
 from hotline.core.permissions import GRANTS, Actor, Permission, Role
 from hotline.people.models import User
 from hotline.tickets.models import Attachment, Ticket
@@ -20,7 +21,6 @@ from routing.duty.models import Dispute, DisputeParty, PanelMember, Position, Ru
 from routing.duty.queries import department_names
 from routing.duty.rules import Cause, DisputeState, RulingState, Seat, Stance
 from routing.models import Department
-from routing.paging import instant, microseconds, parse_pair, turned
 
 MOST_ROWS: Final = 100
 

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, bindparam, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
+from hotline.core.paging import instant, microseconds, parse_pair, turned
 from hotline.core.permissions import Actor
 from hotline.people.models import User
 from hotline.tickets.models import Category, Ticket
@@ -18,7 +19,6 @@ from hotline.tickets.vocabulary import Urgency
 from routing.duty.models import Dispute, DisputeParty, Return, Ruling
 from routing.duty.rules import ReturnReason, ReturnState, RulingState, precedent_fits
 from routing.models import Department, DepartmentKind, Dispatch
-from routing.paging import instant, microseconds, parse_pair, turned
 from routing.queries import visible_to
 
 MOST_ROWS: Final = 100

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import NotFound
+from hotline.core.paging import parse_name, turned
 from hotline.people.models import User
 from hotline.people.queries import names
 from routing.learning.label_models import LabelTask, TrainingLabel
@@ -41,10 +42,11 @@ class VersionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionPage:
-    """A stretch of the history, newest first, and where the next one begins."""
+    """One page of the history and how to turn it."""
 
     rows: Sequence[VersionRow]
-    after: str | None
+    next_cursor: str = ""
+    previous_cursor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,23 +77,23 @@ class EntryRow:
     details: dict[str, Any]
 
 
-def versions(session: Session, *, after: str = "", limit: int = 20) -> VersionPage:
-    """Return the history of models; `after` is a version, the last one already seen."""
-    query = (
-        select(ModelVersion, User.display_name)
-        .outerjoin(User, User.id == ModelVersion.decided_by)
-        .order_by(ModelVersion.trained_at.desc(), ModelVersion.version.desc())
-        .limit(limit + 1)
-    )
-    if after:
-        last = session.get(ModelVersion, after)
+def versions(session: Session, *, cursor: str = "", limit: int = 20) -> VersionPage:
+    """Return one page of the history of models, the newest first; `Invalid` on a cursor not ours."""
+    backwards, name = parse_name(cursor)
+    trained, version = ModelVersion.trained_at, ModelVersion.version
+    query = select(ModelVersion, User.display_name).outerjoin(User, User.id == ModelVersion.decided_by)
+    if name is not None:
+        last = session.get(ModelVersion, name)
         if last is None:
             raise NotFound
-        query = query.where(
-            tuple_(ModelVersion.trained_at, ModelVersion.version) < tuple_(last.trained_at, last.version)
-        )
-    rows = [_version(row, name) for row, name in session.execute(query)]
-    return VersionPage(rows=rows[:limit], after=rows[limit - 1].version if len(rows) > limit else None)
+        here, there = tuple_(trained, version), tuple_(last.trained_at, last.version)
+        query = query.where(here > there if backwards else here < there)
+    order = (trained, version) if backwards else (trained.desc(), version.desc())
+    found = [_version(row, who) for row, who in session.execute(query.order_by(*order).limit(limit + 1))]
+    rows, following, before = turned(
+        found, limit, backwards=backwards, started=name is not None, name=lambda row: row.version
+    )
+    return VersionPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def version(session: Session, name: str) -> VersionRow:

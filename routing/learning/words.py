@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Invalid, NotFound
+from hotline.core.paging import by_key
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.spreadsheets import plain_cell, safe_cell
 from hotline.tickets.models import Category, Region, Ticket
@@ -74,6 +75,15 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EntryPage:
+    """One page of words and how to turn it."""
+
+    rows: Sequence[Entry] = ()
+    next_cursor: str = ""
+    previous_cursor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditionRow:
     """One edition as it is shown."""
 
@@ -116,18 +126,30 @@ def standing(session: Session, state: EditionState) -> WordEdition | None:
     return session.scalars(select(WordEdition).where(WordEdition.state == state)).first()
 
 
-def entries(
-    session: Session, *, edition_id: int, kind: WordKind | None = None, after: str = "", limit: int | None = None
-) -> Sequence[Entry]:
-    """Return words of an edition in order; `after` is the last word already seen."""
+def entries(session: Session, *, edition_id: int, kind: WordKind | None = None) -> Sequence[Entry]:
+    """Return every word of an edition (at most `MOST_WORDS`), or those of a kind, in order."""
     query = select(CityWord).where(CityWord.edition_id == edition_id).order_by(CityWord.kind, CityWord.word)
     if kind is not None:
         query = query.where(CityWord.kind == kind.value)
-    if after:
-        query = query.where(CityWord.word > after)
-    if limit is not None:
-        query = query.limit(limit)
-    return [Entry(id=row.id, kind=row.kind, word=row.word, value=row.value) for row in session.scalars(query)]
+    return [_entry(row) for row in session.scalars(query)]
+
+
+def entry_page(session: Session, *, edition_id: int, kind: WordKind, cursor: str = "", limit: int = 50) -> EntryPage:
+    """Return one page of an edition's words of a kind, in order; `Invalid` on a cursor not ours."""
+    rows, following, before = by_key(
+        session,
+        select(CityWord).where(CityWord.edition_id == edition_id, CityWord.kind == kind.value),
+        column=CityWord.word,
+        cursor=cursor,
+        limit=limit,
+        made=_entry,
+        key=lambda entry: entry.word,
+    )
+    return EntryPage(rows=rows, next_cursor=following, previous_cursor=before)
+
+
+def _entry(row: CityWord) -> Entry:
+    return Entry(id=row.id, kind=row.kind, word=row.word, value=row.value)
 
 
 def add(

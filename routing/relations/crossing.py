@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import NotFound
+from hotline.core.paging import by_key
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Ticket
 from hotline.tickets.transfer_models import Direction, Transfer
 from hotline.tickets.transfers import numbered
-from routing.paging import parse_pair, turned
 from routing.queries import visible_to
 
 
@@ -28,18 +28,19 @@ class TransferPage:
 
 def unsettled(session: Session, by: Actor, *, direction: Direction, cursor: str = "", limit: int = 30) -> TransferPage:
     """Return what crossed and has no final owner yet, the oldest first, by keyset."""
-    backwards, key = parse_pair(cursor)
     query = (
         select(Transfer, Ticket)
         .join(Ticket, Ticket.id == Transfer.ticket_id)
         .where(Transfer.settled_at.is_(None), Transfer.direction == direction, visible_to(by))
     )
-    if key is not None:
-        query = query.where(Transfer.id < key[1] if backwards else Transfer.id > key[1])
-    order = Transfer.id.desc() if backwards else Transfer.id.asc()
-    found = [(row[0], row[1]) for row in session.execute(query.order_by(order).limit(limit + 1))]
-    rows, following, before = turned(
-        found, limit, backwards=backwards, started=key is not None, name=lambda pair: f"0|{pair[0].id}"
+    rows, following, before = by_key(
+        session,
+        query,
+        column=Transfer.id,
+        cursor=cursor,
+        limit=limit,
+        made=lambda transfer, ticket: (transfer, ticket),
+        key=lambda pair: pair[0].id,
     )
     return TransferPage(rows=rows, next_cursor=following, previous_cursor=before)
 

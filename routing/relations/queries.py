@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
+from hotline.core.paging import by_key
 from hotline.core.permissions import Actor
 from hotline.core.text import search_words
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Outcome, State
 from routing.models import Department, Dispatch
-from routing.paging import parse_pair, turned
 from routing.queries import MOST_ROWS, visible_to
 from routing.relations.joining import KnownIncident
 from routing.relations.models import Announcement, Incident, Merge
@@ -117,14 +117,15 @@ def main_of(session: Session, ticket_id: int) -> MainRow | None:
 def incidents(session: Session, *, open_only: bool = True, cursor: str = "", limit: int = 30) -> Page:
     """Return incidents, the newest first, by keyset."""
     limit = min(limit, MOST_ROWS)
-    backwards, key = parse_pair(cursor)
-    query = _incidents().where(Incident.closed_at.is_(None) if open_only else Incident.closed_at.is_not(None))
-    if key is not None:
-        query = query.where(Incident.id > key[1] if backwards else Incident.id < key[1])
-    order = Incident.id.asc() if backwards else Incident.id.desc()
-    found = [_incident(row) for row in session.execute(query.order_by(order).limit(limit + 1))]
-    rows, following, before = turned(
-        found, limit, backwards=backwards, started=key is not None, name=lambda row: f"0|{row.id}"
+    rows, following, before = by_key(
+        session,
+        _incidents().where(Incident.closed_at.is_(None) if open_only else Incident.closed_at.is_not(None)),
+        column=Incident.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=limit,
+        made=lambda *row: _incident(row),
+        key=lambda row: row.id,
     )
     return Page(rows=rows, next_cursor=following, previous_cursor=before)
 

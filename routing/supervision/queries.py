@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement
 
 from hotline.core.errors import NotFound
+from hotline.core.paging import instant, microseconds, parse_pair, turned
 from hotline.core.permissions import Actor, Permission
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
@@ -22,7 +23,6 @@ from routing.clocks.deadlines import Card
 from routing.duty.models import Return
 from routing.duty.rules import ReturnState
 from routing.models import Department, Dispatch, Ending
-from routing.paging import instant, microseconds, parse_pair, turned
 from routing.queries import MOST_ROWS
 from routing.relations.models import Merge
 from routing.supervision.models import Alarm, Leader, NoticeEnding, NoticeForm, ShownCard, SupervisionNotice

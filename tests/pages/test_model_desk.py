@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -23,7 +22,7 @@ from routing.learning.models import (
     TrainingState,
 )
 from routing.learning.selective import LimitState
-from tests.makers import make_user, sign_in
+from tests.makers import make_user, sign_in, turned
 
 
 @pytest.fixture(autouse=True)
@@ -63,12 +62,13 @@ def test_the_history_shows_figures_state_and_reason_and_pages_on(
     assert "1,234" in page
     assert "old18" in page
     assert "old19" not in page
-    onward = re.search(r'href="(/model\?after=[^"]+)"', page)
-    assert onward is not None
-    second = admin.get(onward.group(1)).text
+    second = admin.get(turned(page, "next")).text
     assert "old19" in second
     assert "old24" in second
     assert "old18" not in second
+    back = admin.get(turned(second, "prev")).text
+    assert "old00" in back
+    assert "old19" not in back
     # What was refused cannot be put in use.
     assert page.count('action="/model/promote"') == 0
 

@@ -13,7 +13,7 @@ from hotline.core.permissions import Role
 from hotline.wiring import Installation
 from routing.learning import words
 from routing.learning.word_models import EditionState, WordKind
-from tests.makers import make_user, sign_in
+from tests.makers import make_user, sign_in, turned
 
 
 @pytest.fixture(autouse=True)
@@ -76,15 +76,24 @@ def test_lines_are_pasted_or_uploaded_all_or_none(admin: FlaskClient, tools: Ins
     assert admin.post("/words/draft/discard").status_code == 404
 
 
-def test_a_long_list_is_paged_by_the_last_word_seen(admin: FlaskClient) -> None:
+def test_a_long_list_is_turned_both_ways(admin: FlaskClient) -> None:
     lines = "\n".join(f"翠微{number:03d}号院" for number in range(120))
     assert admin.post("/words/dictionary/lines", data={"lines": lines}).status_code == 303
     first = admin.get("/words?kind=dictionary").text
     assert "翠微049号院" in first
     assert "翠微050号院" not in first
-    second = admin.get("/words?kind=dictionary&after=翠微049号院").text
+    second = admin.get(turned(first, "next")).text
     assert "翠微050号院" in second
     assert "翠微100号院" not in second
+    assert "翠微049号院" not in second
+    back = admin.get(turned(second, "prev")).text
+    assert "翠微000号院" in back
+    assert "翠微050号院" not in back
+    # A refused word leaves the list where it was, and it still turns.
+    refused = admin.post("/words/dictionary", data={"word": ""})
+    assert refused.status_code == 422
+    assert "翠微050号院" in admin.get(turned(refused.text, "next")).text
+    assert admin.get("/words?kind=dictionary&cursor=x").status_code == 422
 
 
 def test_an_operator_does_not_write_words(client: FlaskClient, tools: Installation, now: datetime) -> None:

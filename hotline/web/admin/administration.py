@@ -23,6 +23,7 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.vocabulary import Urgency
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page, tools
+from hotline.web.turning import Turn, turn
 from hotline.wiring import SCHEDULE, queue_lengths
 from routing import actions as routing
 from routing import queries as routing_queries
@@ -58,7 +59,7 @@ class ListPage:
     values: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, list[str]] = field(default_factory=dict)
     choices: dict[str, Sequence[tuple[Any, ...]]] = field(default_factory=dict)
-    next: str | None = None
+    turn: Turn | None = None
     words: str = ""
     secret: str = ""
     notes: tuple[str, ...] = ()
@@ -169,10 +170,10 @@ def reset_password(login: str) -> ResponseReturnValue:
 
 
 def _users_page(values: dict[str, Any], errors: dict[str, list[str]]) -> ListPage:
-    words = forms.asked("q").strip()
+    words, cursor = forms.asked("q").strip(), forms.asked("cursor")
     with db().read() as session:
-        found = people_queries.users(session, after=forms.asked("after"), limit=_PAGE + 1, search=words)
-        belongs = routing_queries.memberships(session, [each.id for each in found])
+        found = people_queries.users(session, cursor=cursor, limit=_PAGE, search=words)
+        belongs = routing_queries.memberships(session, [each.id for each in found.rows])
         departments = routing_queries.departments(session)
     rows = [
         Row(
@@ -186,15 +187,14 @@ def _users_page(values: dict[str, Any], errors: dict[str, list[str]]) -> ListPag
                 "created": present.moment(each.created_at),
             },
         )
-        for each in found[:_PAGE]
+        for each in found.rows
     ]
-    more = len(found) > _PAGE
     return ListPage(
         rows=rows,
         values={"login": "", "display_name": "", "role": "", **values},
         errors=errors,
         choices={"roles": labels.options(STAFF_ROLES), "departments": [(d.id, d.name) for d in departments]},
-        next=url_for("administration.users", after=found[_PAGE - 1].login, q=words) if more else None,
+        turn=turn(found, cursor=cursor, endpoint="administration.users", q=words or None),
         words=words,
     )
 

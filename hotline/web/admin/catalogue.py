@@ -15,6 +15,7 @@ from flask.typing import ResponseReturnValue
 
 from hotline.core.clock import SHANGHAI, local
 from hotline.core.errors import Invalid, NotFound
+from hotline.core.paging import among
 from hotline.core.permissions import Permission
 from hotline.core.text import clean_line
 from hotline.tickets import queries as ticket_queries
@@ -22,6 +23,7 @@ from hotline.tickets.vocabulary import RequestType
 from hotline.web import forms, labels, present
 from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import Turn, turn
 from reports.models import Taken
 from routing import queries as routing_queries
 from routing.catalogue import editions as catalogue
@@ -135,8 +137,7 @@ class EditionPage:
     note: str
     total: int
     rows: Sequence[Line]
-    next_href: str | None
-    first_href: str | None
+    turn: Turn
     words: str
     flaw: str
     flaws: Sequence[tuple[str, str, int, str]]
@@ -461,9 +462,8 @@ def _edition(
         if (not words or words in f"{one.category}{one.category_code}{one.region}{one.lead}{one.lead_code}{one.basis}")
         and (not flaw or any(each.flaw.value == flaw for each in by_row.get(one.id, ())))
     ]
-    start = _after(wanted, forms.asked("after"))
-    shown = wanted[start : start + ROWS]
-    more = len(wanted) > start + ROWS
+    cursor = forms.asked("cursor")
+    shown = among(wanted, cursor=cursor, limit=ROWS, key=lambda one: one.id)
     standing, tone = _standing(found)
     named = {one.id: one for one in rows}
     counts = {kind: sum(1 for one in flaws if one.flaw is kind) for kind in Flaw}
@@ -490,10 +490,16 @@ def _edition(
                     by_row.get(one.id, ()),
                     url_for("dispatch_catalogue.row", number=number, row_id=one.id) if is_draft else None,
                 )
-                for one in shown
+                for one in shown.rows
             ],
-            next_href=href(after=shown[-1].id, q=words or None, flaw=flaw or None) if more else None,
-            first_href=href(q=words or None, flaw=flaw or None) if start else None,
+            turn=turn(
+                shown,
+                cursor=cursor,
+                endpoint="dispatch_catalogue.edition",
+                number=number,
+                q=words or None,
+                flaw=flaw or None,
+            ),
             words=words,
             flaw=flaw,
             flaws=[
@@ -514,11 +520,6 @@ def _edition(
             errors=errors or {},
         ),
     )
-
-
-def _after(rows: Sequence[RowView], after: str) -> int:
-    """Return where the page begins: behind the row with this id, or at the first when it is gone."""
-    return next((at + 1 for at, one in enumerate(rows) if str(one.id) == after), 0)
 
 
 def _window(found: CatalogueVersion) -> str:

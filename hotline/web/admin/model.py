@@ -14,6 +14,7 @@ from hotline.core.permissions import Permission
 from hotline.tickets.actions import set_setting
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page, tools
+from hotline.web.turning import Turn, turn
 from routing.learning import limits, training
 from routing.learning import queries as learning_queries
 from routing.learning.label_models import LabelTask
@@ -104,7 +105,7 @@ class ModelPage:
     automatic: bool
     limits: Sequence[LimitLine]
     versions: Sequence[Version]
-    next: str | None
+    turn: Turn
     runs: Sequence[Run]
     alarms: Sequence[Line]
     journal: Sequence[Line]
@@ -204,10 +205,10 @@ def loosen() -> ResponseReturnValue:
 
 
 def _page(typed: Mapping[str, Any], errors: Mapping[str, list[str]]) -> ModelPage:
-    after = forms.asked("after")
+    cursor = forms.asked("cursor")
     suggester = tools().suggester
     with db().read() as session:
-        history = learning_queries.versions(session, after=after)
+        history = learning_queries.versions(session, cursor=cursor)
         standing = learning_queries.in_use(session)
         runs = learning_queries.runs(session)
         counts = learning_queries.labels_by_task(session)
@@ -227,7 +228,7 @@ def _page(typed: Mapping[str, Any], errors: Mapping[str, list[str]]) -> ModelPag
         automatic=policy.on,
         limits=[_limit(row, policy.least) for row in held],
         versions=[_version(row) for row in history.rows],
-        next=url_for("model.show", after=history.after) if history.after else None,
+        turn=turn(history, cursor=cursor, endpoint="model.show"),
         runs=[_run(row) for row in runs],
         alarms=[_line(row) for row in alarms],
         journal=[_line(row) for row in entries],

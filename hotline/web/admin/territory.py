@@ -11,11 +11,13 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from hotline.core.errors import Invalid, NotFound
+from hotline.core.paging import among
 from hotline.core.permissions import Permission
 from hotline.core.text import clean_line
 from hotline.people import queries as people_queries
 from hotline.web import forms
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import Turn, turn
 from routing import actions as routing
 from routing import queries as routing_queries
 from routing.catalogue import territory
@@ -45,8 +47,7 @@ class RegionsPage:
 
     rows: Sequence[RegionRow]
     words: str
-    next_href: str | None
-    first_href: str | None
+    turn: Turn
     values: Mapping[str, str]
     parents: Sequence[tuple[str, str]]
     errors: Mapping[str, Sequence[str]]
@@ -156,17 +157,14 @@ def _regions(typed: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> s
     with db().read() as reading:
         found = territory.region_rows(reading)
     wanted = [one for one in found if not words or words in f"{one.path}{one.code}{one.owner}{''.join(one.aliases)}"]
-    after = forms.asked("after")
-    start = next((at + 1 for at, one in enumerate(wanted) if one.code == after), 0)
-    shown = wanted[start : start + ROWS]
-    more = len(wanted) > start + ROWS
+    cursor = forms.asked("cursor")
+    shown = among(wanted, cursor=cursor, limit=ROWS, key=lambda one: one.code)
     return render_template(
         "territory/regions.html",
         page=RegionsPage(
-            rows=shown,
+            rows=shown.rows,
             words=words,
-            next_href=url_for("territory.regions", after=shown[-1].code, q=words or None) if more else None,
-            first_href=url_for("territory.regions", q=words or None) if start else None,
+            turn=turn(shown, cursor=cursor, endpoint="territory.regions", q=words or None),
             values={"code": "", "name": "", "parent_id": "", "aliases": "", **typed},
             parents=[(str(one.id), one.path) for one in found if one.level < territory.MOST_LEVELS],
             errors=errors,

@@ -15,10 +15,11 @@ from hotline.tickets.queries import regions
 from hotline.web import forms, labels, present
 from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page, tools
+from hotline.web.turning import Turn, turn
 from reports.models import Taken
 from routing.learning import words
 from routing.learning.word_models import EditionState, WordKind
-from routing.learning.words import EditionRow
+from routing.learning.words import EditionRow, EntryPage
 
 bp = Blueprint("words", __name__, url_prefix="/words")
 
@@ -96,8 +97,7 @@ class WordsPage:
     value_words: str
     tabs: Sequence[tuple[str, str, bool, None]]
     rows: Sequence[WordRow]
-    next: str | None
-    first: str | None
+    turn: Turn
     shown_edition: str
     draft: bool
     may_publish: bool
@@ -217,12 +217,16 @@ def export(edition_id: int) -> ResponseReturnValue:
 
 
 def _page(kind: WordKind, typed: Mapping[str, str], errors: Mapping[str, list[str]]) -> WordsPage:
-    after = forms.asked("after")
+    cursor = forms.asked("cursor")
     with db().read() as session:
         draft = words.standing(session, EditionState.DRAFT)
         in_force = words.standing(session, EditionState.PUBLISHED)
         shown = draft or in_force
-        rows = words.entries(session, edition_id=shown.id, kind=kind, after=after, limit=_PAGE + 1) if shown else []
+        found = (
+            words.entry_page(session, edition_id=shown.id, kind=kind, cursor=cursor, limit=_PAGE)
+            if shown
+            else EntryPage()
+        )
         editions = words.editions(session)
         places = regions(session) if kind is WordKind.PLACE else ()
     names = {node.code: node.path for node in places} | dict(words.RISKS)
@@ -233,9 +237,8 @@ def _page(kind: WordKind, typed: Mapping[str, str], errors: Mapping[str, list[st
         help=HELP[kind],
         value_words=VALUES.get(kind, ""),
         tabs=[(labels.words(one), url_for("words.show", kind=one.value), one is kind, None) for one in WordKind],
-        rows=[WordRow(id=one.id, word=one.word, value=names.get(one.value, one.value)) for one in rows[:_PAGE]],
-        next=url_for("words.show", kind=kind.value, after=rows[_PAGE - 1].word) if len(rows) > _PAGE else None,
-        first=url_for("words.show", kind=kind.value) if after else None,
+        rows=[WordRow(id=one.id, word=one.word, value=names.get(one.value, one.value)) for one in found.rows],
+        turn=turn(found, cursor=cursor, endpoint="words.show", kind=kind.value),
         shown_edition=f"第 {shown.id} 版（{'草稿' if draft else '生效'}）" if shown else "只有随附词表",
         draft=draft is not None,
         may_publish=row is not None and row.tried_at is not None and row.tried_at >= row.changed_at,

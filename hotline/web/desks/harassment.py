@@ -18,6 +18,7 @@ from hotline.tickets import queries as ticket_queries
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
+from hotline.web.turning import Turn, turn
 from routing import queries as routing
 
 bp = Blueprint("harassment", __name__)
@@ -94,8 +95,7 @@ class LimitsPage:
     tabs: Sequence[tuple[str, str, bool, int | None]]
     marks: int
     can_decide: bool
-    next: str | None
-    first: str | None
+    turn: Turn
     size: str
     usual_days: int = USUAL_DAYS
     labels: Mapping[str, str] = field(default_factory=lambda: FIELDS)
@@ -228,9 +228,9 @@ def _caller(number: str, *, errors: Mapping[str, Sequence[str]] | None = None) -
 def _limits(errors: Mapping[str, Sequence[str]]) -> LimitsPage:
     wanted = forms.asked("tab")
     state = next((one for one in _TABS if one.value == wanted), CallerLimitState.ASKED)
-    before = forms.asked("before")
+    cursor = forms.asked("cursor")
     with db().read() as session:
-        rows, last = harassment.limits(session, state=state, before=int(before) if before.isdecimal() else None)
+        found = harassment.limits(session, state=state, cursor=cursor)
         counted = ticket_queries.counters(session, ["harassment.asked", "harassment.marks"])
     return LimitsPage(
         state=state.value,
@@ -248,7 +248,7 @@ def _limits(errors: Mapping[str, Sequence[str]]) -> LimitsPage:
                 until=present.short(row.limit.ends_at, now=now()),
                 holds=row.limit.ends_at is not None and row.limit.ends_at > now(),
             )
-            for row in rows
+            for row in found.rows
         ],
         tabs=[
             (
@@ -261,8 +261,7 @@ def _limits(errors: Mapping[str, Sequence[str]]) -> LimitsPage:
         ],
         marks=counted.get("harassment.marks", 0),
         can_decide=actor().can(P.HARASSMENT_CONFIRM),
-        next=url_for("harassment.limits", tab=state.value, before=last) if last else None,
-        first=url_for("harassment.limits", tab=state.value) if before else None,
-        size=f"本页 {len(rows)} 条",
+        turn=turn(found, cursor=cursor, endpoint="harassment.limits", tab=state.value),
+        size=f"本页 {len(found.rows)} 条",
         errors=errors,
     )

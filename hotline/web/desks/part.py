@@ -17,6 +17,7 @@ from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
+from hotline.web.turning import Turn, turn
 from reports import queries as report_queries
 from reports.indicators import parts_on_time
 from routing import queries as routing_queries
@@ -61,8 +62,7 @@ class InboxPage:
     rows: tuple[PartRow, ...]
     open_only: bool
     has_department: bool
-    first: str | None
-    next: str | None
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +121,9 @@ class FiguresPage:
 def inbox() -> ResponseReturnValue:
     """List the parts of the person's departments."""
     open_only = forms.asked("tab") != "all"
-    after = forms.whole("after", source=request.args)
+    cursor = forms.asked("cursor")
     with db().read() as session:
-        found = parts.at_desk(session, actor(), open_only=open_only, after=after, limit=_PAGE)
-    tab = "open" if open_only else "all"
+        found = parts.at_desk(session, actor(), open_only=open_only, cursor=cursor, limit=_PAGE)
     shown = InboxPage(
         tabs=(
             ("未完成", url_for("part.inbox"), open_only, None),
@@ -133,8 +132,7 @@ def inbox() -> ResponseReturnValue:
         rows=tuple(_row(one) for one in found.rows),
         open_only=open_only,
         has_department=bool(actor().department_ids),
-        first=url_for("part.inbox", tab=tab) if after else None,
-        next=url_for("part.inbox", tab=tab, after=found.next_cursor) if found.next_cursor else None,
+        turn=turn(found, cursor=cursor, tab="open" if open_only else "all"),
     )
     return render_template("part/inbox.html", page=shown)
 
