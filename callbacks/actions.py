@@ -21,7 +21,7 @@ from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.intake import actions as intake
 from hotline.intake.actions import Registered
-from hotline.intake.rules import Concern
+from hotline.intake.rules import SKEW, Concern, says_enough
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import handlers_of, locked_here, service_item_named
@@ -31,7 +31,6 @@ from routing import actions as routing
 from routing.queries import department_by_code, departments_that_held, vetting_waits
 
 BAD: Final = 2
-MUST_RECTIFY: Final = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
 
 
 _CALLBACKS: Final = cast("Table", Callback.__table__)
@@ -73,8 +72,9 @@ def plan_callback(session: Session, *, ticket_id: int, dispatch_id: int, round_:
 def claim(session: Session, *, callback_id: int, by: Actor, now: datetime) -> Callback:
     """Open one callback for oneself, so that two auditors do not ring the same citizen."""
     require(by, Permission.CALLBACK_RECORD)
-    row, _ = _locked(session, callback_id)
+    row, ticket = _locked(session, callback_id)
     independent(session, ticket_id=row.ticket_id, by=by)
+    _in_turn(session, ticket)
     taken = row.claimed_by not in {None, by.user_id} and row.claimed_at is not None
     if taken and row.claimed_at and row.claimed_at > now - queries.CLAIM_LASTS:
         raise Conflict("另一位回访员正在回访此工单。")
@@ -101,6 +101,7 @@ def record_attempt(
     if outcome is AttemptOutcome.REACHED:
         raise Invalid({"outcome": "已接通的回访请填写回访结果。"})
     row, ticket = _open(session, callback_id, by=by)
+    _in_turn(session, ticket)
     _attempt(session, row, outcome=outcome, note=note, by=by, now=now)
     tickets.move(
         session, ticket, Act.CALL, by=by, now=now, note=redact(note.strip())[:500], details={"outcome": outcome.value}
@@ -122,6 +123,7 @@ def record_result(
     row, ticket = _open(session, callback_id, by=by)
     if version is not None and row.version != version:
         raise Conflict("这次回访刚刚被他人记录，请刷新后查看。")
+    _in_turn(session, ticket)
     decided = policy.verdict(answers)
     _attempt(session, row, outcome=AttemptOutcome.REACHED, note="", by=by, now=now)
     row.replied, row.solved = answers.replied, answers.solved
@@ -171,21 +173,24 @@ def receive_review(session: Session, review: Review, *, by: Actor, now: datetime
         problems["key"] = "缺少评价的唯一编号。"
     if not review.service_item.strip():
         problems["service_item"] = "缺少事项名称。"
-    if review.rated_at > now:
+    if review.rated_at > now + SKEW:
         problems["rated_at"] = "评价时间不能晚于现在。"
     department = department_by_code(session, review.department_code)
     if department is None or not department.active:
-        problems["department_code"] = f"没有代码为“{review.department_code[:40]}”的单位。"
+        problems["department"] = f"没有代码为“{review.department_code[:40]}”的单位。"
     if problems or department is None:
         raise Invalid(problems)
     if review.stars > BAD:
         return None
-    words = review.words.strip() or f"对“{review.service_item}”的办理评价为 {review.stars} 星，未留言。"
+    said = review.words.strip()
+    if not says_enough(said):  # one word is a review too, and nobody at the counter can ask for more
+        left = f"留言：{said}" if said else "未留言。"
+        said = f"对“{review.service_item.strip()}”的办理评价为 {review.stars} 星，{left}"
     registered = intake.register(
         session,
         Concern(
             title=f"差评：{review.service_item}"[:100],
-            content=words,
+            content=said,
             name=review.name,
             phone=review.phone,
             place=review.service_window,
@@ -203,7 +208,7 @@ def receive_review(session: Session, review: Review, *, by: Actor, now: datetime
         by=by,
         now=now,
     )
-    if registered.again or registered.repeat:
+    if registered.again:
         return registered
     session.add(
         BadReview(
@@ -315,6 +320,15 @@ def _open(session: Session, callback_id: int, *, by: Actor) -> tuple[Callback, T
         raise Conflict("这次回访已有结果，不能再次记录。")
     independent(session, ticket_id=ticket.id, by=by)
     return row, ticket
+
+
+def _in_turn(session: Session, ticket: Ticket) -> None:
+    """Raise `Conflict` while a bad review is not judged, or not rectified although it must be: called back comes last.
+
+    A callback closes the ticket, and a closed one can be neither judged nor rectified (domain.md 4.3).
+    """
+    if ticket.kind is Kind.BAD_REVIEW and (missing := queries.not_yet(queries.bad_review(session, ticket.id))):
+        raise Conflict(missing)
 
 
 def _locked(session: Session, callback_id: int) -> tuple[Callback, Ticket]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -21,6 +22,10 @@ class ReviewVerdict(StrEnum):
     MISTAKEN = "mistaken"
     MALICIOUS = "malicious"
     INVALID = "invalid"
+
+
+#: What a bad review must be found to be for its unit to have to put something right (合理差评整改率, domain.md 4.3).
+MUST_RECTIFY: Final = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
 
 
 class Callback(Base):

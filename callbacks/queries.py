@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
+from callbacks.models import MUST_RECTIFY, BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
 from callbacks.policy import Satisfaction, Solved, Verdict
 from hotline.core import paging
 from hotline.core.errors import NotFound
@@ -60,6 +60,8 @@ class CallbackRow:
     result: Satisfaction | None = None
     reason: str = ""
     wants_rework: bool | None = None
+    #: Why this citizen cannot be rung yet; nothing for all but some bad reviews.
+    not_yet: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,41 @@ class ReviewPage:
     previous_cursor: str
 
 
+def not_yet(review: BadReview | None) -> str:
+    """Return why the citizen of a bad review cannot be rung yet, or nothing.
+
+    First two persons judge it, then the unit rectifies what is justified, then the citizen is called (domain.md 4.3).
+    """
+    if review is None:
+        return ""
+    if review.verdict is None:
+        return "差评尚未由两人认定，认定后再回访。"
+    if review.verdict in MUST_RECTIFY and review.rectified_at is None:
+        return "差评认定为合理，承办单位尚未填写整改情况，整改后再回访。"
+    return ""
+
+
+#: The same as a condition of `_rows`.
+_IN_TURN: Final = or_(
+    BadReview.ticket_id.is_(None),
+    and_(
+        BadReview.verdict.is_not(None),
+        or_(BadReview.verdict.not_in(MUST_RECTIFY), BadReview.rectified_at.is_not(None)),
+    ),
+)
+
+
 def waiting(
     session: Session, actor: Actor, *, now: datetime, due_only: bool = False, limit: int = 30
 ) -> Sequence[CallbackRow]:
     """Return whom to ring next, without those whom this person must not ring (domain.md 3.2).
 
-    Priority first, then the planned time. `due_only` leaves out whose planned time has not come.
+    Priority first, then the planned time. `due_only` leaves out whose planned time has not come, and bad reviews that
+    are not judged or not rectified yet (`not_yet`).
     """
     query = _waiting(actor, now=now)
     if due_only:
-        query = query.where(Callback.planned_at <= now)
+        query = query.where(Callback.planned_at <= now, _IN_TURN)
     query = query.order_by(Callback.priority.desc(), Callback.planned_at, Callback.id).limit(min(limit, 100))
     return [_row(*row) for row in session.execute(query)]
 
@@ -213,21 +240,36 @@ def bad_review(session: Session, ticket_id: int) -> BadReview | None:
     return session.get(BadReview, ticket_id)
 
 
-def _rows() -> Any:  # noqa: ANN401 - a select of six columns has no readable type
+def _rows() -> Any:  # noqa: ANN401 - a select of seven columns has no readable type
     claimer, doer = User.__table__.alias("claimer"), User.__table__.alias("doer")
     return (
-        select(Callback, Ticket, Category.path, Department.short_name, claimer.c.display_name, doer.c.display_name)
+        select(
+            Callback,
+            Ticket,
+            Category.path,
+            Department.short_name,
+            claimer.c.display_name,
+            doer.c.display_name,
+            BadReview,
+        )
         .join(Ticket, Ticket.id == Callback.ticket_id)
         .join(Dispatch, Dispatch.id == Callback.dispatch_id)
         .join(Department, Department.id == Dispatch.department_id)
         .join(Category, Category.id == Ticket.category_id, isouter=True)
         .join(claimer, claimer.c.id == Callback.claimed_by, isouter=True)
         .join(doer, doer.c.id == Callback.done_by, isouter=True)
+        .join(BadReview, BadReview.ticket_id == Callback.ticket_id, isouter=True)
     )
 
 
 def _row(  # noqa: PLR0917 - the columns of the select above
-    callback: Callback, ticket: Ticket, category: str | None, department: str, claimer: str | None, doer: str | None
+    callback: Callback,
+    ticket: Ticket,
+    category: str | None,
+    department: str,
+    claimer: str | None,
+    doer: str | None,
+    review: BadReview | None,
 ) -> CallbackRow:
     return CallbackRow(
         id=callback.id,
@@ -259,6 +301,7 @@ def _row(  # noqa: PLR0917 - the columns of the select above
         result=callback.result,
         reason=callback.reason,
         wants_rework=callback.wants_rework,
+        not_yet=not_yet(review) if callback.done_at is None else "",
     )
 
 

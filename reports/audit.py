@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from callbacks.policy import ATTEMPTS
 from hotline.core.outbox import MOST_TRIES
 from hotline.tickets.states import HANDLING, MOVES, Act, State
 
@@ -130,6 +131,26 @@ _RULES: Final = (
         """,
     ),
     _Rule(
+        name="callbacks_wait_for_answered_tickets_only",
+        words="待回访的应是已反馈工单的最近一次反馈",
+        sql="""
+        SELECT t.number || '：第 ' || c.round || ' 轮' FROM callbacks c JOIN tickets t ON t.id = c.ticket_id
+        WHERE c.done_at IS NULL AND (t.state <> 'answered' OR EXISTS (
+            SELECT 1 FROM callbacks later WHERE later.ticket_id = c.ticket_id AND later.id > c.id
+        )) ORDER BY c.id
+        """,
+    ),
+    _Rule(
+        name="citizens_are_tried_before_they_count_as_unreachable",
+        words="以“无法联系”办结的回访应有至少三次拨打（没有留下电话的除外）",
+        sql="""
+        SELECT t.number || '：' || count(a.id) || ' 次' FROM callbacks c JOIN tickets t ON t.id = c.ticket_id
+        LEFT JOIN callback_attempts a ON a.callback_id = c.id
+        WHERE c.verdict = 'unreachable' AND t.phone_index IS NOT NULL
+        GROUP BY t.number, c.id HAVING count(a.id) < :attempts ORDER BY c.id
+        """,
+    ),
+    _Rule(
         name="callbacks_are_independent",
         words="经办人不得回访自己的工单",
         sql="""
@@ -138,6 +159,24 @@ _RULES: Final = (
             SELECT 1 FROM journal j WHERE j.ticket_id = c.ticket_id AND j.by_id = c.done_by
             AND j.act = ANY (:handling)
         ) ORDER BY c.id
+        """,
+    ),
+    _Rule(
+        name="bad_reviews_are_known_and_dispatched",
+        words="每张差评工单都应有评价记录，且至少转过一次承办单位",
+        sql="""
+        SELECT t.number FROM tickets t WHERE t.kind = 'bad_review' AND (
+            NOT EXISTS (SELECT FROM bad_reviews b WHERE b.ticket_id = t.id)
+            OR NOT EXISTS (SELECT FROM dispatches d WHERE d.ticket_id = t.id)
+        ) ORDER BY t.id
+        """,
+    ),
+    _Rule(
+        name="closed_reviews_were_judged",
+        words="已办结的差评应由两人认定（诉求人撤回的除外）",
+        sql="""
+        SELECT t.number FROM bad_reviews b JOIN tickets t ON t.id = b.ticket_id
+        WHERE t.state = 'closed' AND t.outcome <> 'withdrawn' AND b.verdict IS NULL ORDER BY t.id
         """,
     ),
     _Rule(
@@ -424,6 +463,7 @@ def audit(session: Session, *, now: datetime) -> Sequence[Finding]:
         "moves": legal_moves(),
         "handling": sorted(act.value for act in HANDLING),
         "most_tries": MOST_TRIES,
+        "attempts": ATTEMPTS,
         "delivered_by": now - DELIVERY_MAY_TAKE,
     }
     findings = []

@@ -9,11 +9,9 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
-from callbacks.models import ReviewVerdict
+from callbacks.models import MUST_RECTIFY, ReviewVerdict
 from hotline.tickets.states import Outcome
 from routing.answers.part_models import PartEnding
-
-JUSTIFIED = frozenset({ReviewVerdict.JUSTIFIED_SIMPLE, ReviewVerdict.JUSTIFIED_COMPLEX})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +64,7 @@ def rectified_rate(facts: Iterable[ReviewFact], *, now: datetime) -> Rate:
     for fact in facts:
         if fact.verdict is None:
             left_out["unjudged"] += 1
-        elif fact.verdict not in JUSTIFIED:
+        elif fact.verdict not in MUST_RECTIFY:
             left_out[fact.verdict.value] += 1
         elif fact.rectified_at is None and (fact.rectify_by is None or now <= fact.rectify_by):
             left_out["not_due"] += 1

@@ -20,7 +20,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets import queries as tickets_queries
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.states import State
-from hotline.tickets.vocabulary import NewTicket
+from hotline.tickets.vocabulary import Kind, NewTicket
 
 MOST_KEY: Final = 200
 KEYS_LAST: Final = timedelta(days=30)
@@ -57,8 +57,10 @@ def register(
         if known is not None:
             return known
         submission = session.get(Submission, (scope, key))
-    # A person at a desk decides himself; a citizen who sends the same text again has repeated it.
-    same = None if by.can(Permission.TICKET_REGISTER) else _same_open_matter(session, new)
+    # A person at a desk decides himself; a citizen who sends the same text again has repeated it. Two reviews in the
+    # same words are two reviews: each has a counter, a verdict and a callback of its own (domain.md 4.3).
+    decided = by.can(Permission.TICKET_REGISTER) or new.kind is Kind.BAD_REVIEW
+    same = None if decided else _same_open_matter(session, new)
     if same is not None:
         tickets.count_repeat(session, ticket_id=same.id, words=new.content[:500], by=SYSTEM, now=now)
         registered = Registered(ticket_id=same.id, number=same.number, query_code="", repeat=True)

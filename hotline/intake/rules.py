@@ -23,7 +23,8 @@ MOST_NAME: Final = 40
 LEAST_CONTENT: Final = 4
 _TITLE_FROM_CONTENT: Final = 30
 _OLDEST: Final = timedelta(days=365 * 30)
-_SKEW: Final = timedelta(minutes=5)
+#: So far may the clock of whoever tells us a time run ahead of ours.
+SKEW: Final = timedelta(minutes=5)
 _WORDY: Final = re.compile(r"[\w\u3400-\u9fff]")
 _SENTENCE_END: Final = re.compile(r"[。！？!?\n；;]")
 _SHORT_NUMBERS: Final = re.compile(r"1\d{2,4}|9[56]\d{3,6}|400\d{7}|800\d{7}")
@@ -127,6 +128,12 @@ def checked(concern: Concern, *, now: datetime) -> NewTicket:
     )
 
 
+def says_enough(content: str) -> bool:
+    """Tell whether a text is long enough to be taken in for a concern."""
+    cleaned = clean(content)
+    return len(cleaned) >= LEAST_CONTENT and _WORDY.search(cleaned) is not None
+
+
 def normal_phone(raw: str) -> str:
     """Return a number as digits without +86; raises `ValueError` with a sentence when it is none.
 
@@ -187,7 +194,7 @@ def _moment(raw: str | datetime | None, *, now: datetime, problems: dict[str, st
         moment = raw
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=SHANGHAI)
-    if moment > now + _SKEW:
+    if moment > now + SKEW:
         problems["happened_at"] = f"发生时间不能晚于现在（{local(now):%Y-%m-%d %H:%M}）。"
     elif moment < now - _OLDEST:
         problems["happened_at"] = "发生时间过早，请核对年份。"

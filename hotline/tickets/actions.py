@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from hotline.core import outbox
 from hotline.core.clock import local
 from hotline.core.db import keyring_of, write, write_new
-from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled
+from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled, WrongState
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
 from hotline.core.sealing import Keyring, Personal
@@ -34,9 +34,9 @@ from hotline.tickets.models import (
 )
 from hotline.tickets.queries import done_lately
 from hotline.tickets.refusals import REFUSALS
-from hotline.tickets.states import Act, State, check
+from hotline.tickets.states import NOT_FOR_REVIEWS, Act, State, check
 from hotline.tickets.transfer_models import Direction, Manner, Transfer
-from hotline.tickets.vocabulary import NewTicket, Urgency
+from hotline.tickets.vocabulary import Kind, NewTicket, Urgency
 
 MOST_LEVELS: Final = 5
 #: Fields that a person may correct, with the words for them on the 409 page.
@@ -249,6 +249,8 @@ def move(
     """Do one act of the map: permission, place on the map, new state, one line in the journal."""
     row = check(act, ticket.state)
     require(by, row.permission)
+    if act in NOT_FOR_REVIEWS and ticket.kind is Kind.BAD_REVIEW:
+        raise WrongState("差评工单须由承办单位核实、反馈并回访，不能直接答复、不予受理或转接。")
     before = ticket.state
     if row.target is not None:
         ticket.state = row.target

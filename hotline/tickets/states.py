@@ -157,7 +157,7 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.REPEAT,           _ANY,                                        None,          _P.TICKET_REGISTER),
     _move(Act.SUGGEST,          _ANY,                                        None,          _P.TICKET_SUGGEST),
     _move(Act.VERIFY,           _OPEN,                                       None,          _P.REVIEW_JUDGE),
-    _move(Act.RECTIFY,          {_S.SIGNED},                                 None,          _P.TICKET_ANSWER),
+    _move(Act.RECTIFY,          {_S.SIGNED, _S.ANSWERED},                    None,          _P.TICKET_ANSWER),
     _move(Act.ASK_SUSPENSION,   {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
     _move(Act.ASK_EXTENSION,    {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
     _move(Act.TAKE_BACK,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
@@ -223,6 +223,9 @@ HANDLING: Final = frozenset(
         Act.SETTLE,
     }
 )
+
+#: Ends that pass a unit and its callback by: none for a bad review, which is rectified and called back (domain.md 4.3).
+NOT_FOR_REVIEWS: Final = frozenset({Act.ANSWER_DIRECTLY, Act.REFUSE, Act.TRANSFER})
 
 
 def check(act: Act, state: State) -> Move:

@@ -90,6 +90,20 @@ def test_a_house_in_order_has_no_findings(city: Database, now: datetime) -> None
             ),
             "callbacks_are_independent",
         ),
+        (
+            (
+                "UPDATE callbacks SET done_at = NULL, verdict = NULL, replied = NULL, solved = NULL, process = NULL,"
+                " result = NULL WHERE done_at IS NOT NULL"
+            ),
+            "callbacks_wait_for_answered_tickets_only",
+        ),
+        (
+            (
+                "UPDATE callbacks SET verdict = 'unreachable', replied = NULL, solved = NULL, process = NULL,"
+                " result = NULL WHERE done_at IS NOT NULL"
+            ),
+            "citizens_are_tried_before_they_count_as_unreachable",
+        ),
     ],
 )
 def test_each_broken_invariant_is_named(city: Database, now: datetime, damage: str, rule: str) -> None:

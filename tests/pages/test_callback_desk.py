@@ -433,3 +433,28 @@ def test_a_plain_ticket_is_no_bad_review(desk: Desk) -> None:
         desk.client.post(f"/reviews/{desk.number}/propose", data={"verdict": "invalid", "reason": "x"}).status_code
         == 404
     )
+
+
+def test_a_review_that_is_not_judged_waits_in_the_queue_and_says_for_what(desk: Desk, now: datetime) -> None:
+    number = bad_review(desk, now)
+    with desk.tools.db.begin() as session:
+        lighting = session.get_one(Department, desk.department_id)
+        unit = make_actor(session, Role.RESPONDER, departments=[lighting], login="registry", now=now)
+        ticket = by_number(session, number)
+        routing.answer(session, ticket_id=ticket.id, version=None, feedback=feedback(), by=unit, now=now)
+        waiting = open_callback(session, ticket.id)
+        assert waiting is not None
+        callback_id = waiting.id
+    assert "差评尚未由两人认定" in desk.client.get("/callbacks").text
+    assert "差评尚未由两人认定" in desk.client.get(f"/callbacks/{callback_id}").text
+    taken = desk.client.post("/callbacks/next")
+    assert taken.location == f"/callbacks/{desk.callback_id}"
+    given = {"verdict": "justified_simple", "reason": "监控属实"}
+    desk.client.post(f"/reviews/{number}/propose", data=given)
+    desk.browser("auditor2").post(f"/reviews/{number}/confirm", data={"agree": "yes"})
+    assert "尚未填写整改情况" in desk.client.get("/callbacks").text
+    unit_desk = desk.browser("registry")
+    assert "保存整改" in unit_desk.get(f"/department/{number}").text
+    unit_desk.post(f"/department/{number}/rectify", data={"rectification": "材料清单上墙，已道歉。"})
+    assert "保存整改" not in unit_desk.get(f"/department/{number}").text
+    assert "尚未填写整改情况" not in desk.client.get("/callbacks").text

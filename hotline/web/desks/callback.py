@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from callbacks import actions as callbacks
 from callbacks import policy
 from callbacks import queries as callback_queries
-from callbacks.models import ReviewVerdict
+from callbacks.models import MUST_RECTIFY, ReviewVerdict
 from callbacks.policy import Answers, AttemptOutcome, Satisfaction, Solved, Verdict
 from callbacks.queries import CLAIM_LASTS, CallbackRow, ReviewRow
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
@@ -89,6 +89,8 @@ class QueueRow:
     is_due: bool
     attempts: int
     mine: bool
+    #: Why this citizen cannot be rung yet, or nothing.
+    not_yet: str
     verdict: Label | None
     said: tuple[Label, ...]
     done: str
@@ -509,6 +511,8 @@ def _why(row: CallbackRow) -> tuple[Label, ...]:
         marks.append(Label("差评", "danger"))
     elif row.priority:
         marks.append(Label("诉求人自评不满意", "danger"))
+    if row.not_yet:
+        marks.append(Label("认定、整改后回访", "warning"))
     if row.round:
         marks.append(Label(f"重办第 {row.round} 次后", "warning"))
     if row.attempts and row.done_at is None:
@@ -544,6 +548,7 @@ def _line(row: CallbackRow) -> QueueRow:
         is_due=row.planned_at <= now(),
         attempts=row.attempts,
         mine=row.claimed_by_id is not None and row.claimed_by_id == actor().user_id,
+        not_yet=row.not_yet,
         verdict=labels.label(row.verdict) if row.verdict else None,
         said=_said(row),
         done=present.short(row.done_at, now=now()),
@@ -653,8 +658,8 @@ def _stand(row: CallbackRow, claimed_at: datetime | None, refusal: str) -> tuple
         return "done", ""
     if not actor().can(Permission.CALLBACK_RECORD):
         return "closed", "您可以查看，不能记录回访。"
-    if refusal:
-        return "closed", refusal
+    if refusal or row.not_yet:
+        return "closed", refusal or row.not_yet
     fresh = claimed_at is not None and claimed_at > now() - CLAIM_LASTS
     if row.claimed_by_id == actor().user_id and row.claimed_by_id is not None:
         return "mine", ""
@@ -705,7 +710,7 @@ def _rate(words: str, rate: Rate, above: str, below: str) -> RateView:
 
 def _review_line(row: ReviewRow) -> ReviewLine:
     late = row.due_at is not None and now() > row.due_at
-    must = row.verdict in callbacks.MUST_RECTIFY
+    must = row.verdict in MUST_RECTIFY
     if row.rectified_at is not None:
         rectified = Label("已整改", "success")
     elif row.verdict is not None and not must:

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from callbacks import actions as callbacks
 from callbacks import queries as callback_queries
+from callbacks.models import MUST_RECTIFY
 from callbacks.queries import ReviewRow
 from hotline.core.clock import local
 from hotline.core.db import Database
@@ -193,6 +194,8 @@ class ReviewView:
     verdict: Label
     judged: bool
     must_rectify: bool
+    #: It was answered before it was judged: the citizen is called back as soon as the unit says what it put right.
+    still_to_rectify: bool
     rectification: str
     rectified: str
 
@@ -692,7 +695,7 @@ def _work(
             for one in files
         ),
         files_action=url_for("tickets.attach", number=ticket.number),
-        review=_review(review) if review else None,
+        review=_review(review, holds=current is not None and current is shown) if review else None,
         bound=labels.label(shown.standing) if shown.standing is not Standing.ORDINARY else None,
         return_open=waiting is None
         and shown.standing is Standing.ORDINARY
@@ -915,7 +918,8 @@ def _round(row: DispatchView, *, returned: str) -> RoundView:
     )
 
 
-def _review(row: ReviewRow) -> ReviewView:
+def _review(row: ReviewRow, *, holds: bool) -> ReviewView:
+    must = row.verdict in MUST_RECTIFY
     return ReviewView(
         service_item=row.service_item,
         service_window=row.service_window,
@@ -924,7 +928,8 @@ def _review(row: ReviewRow) -> ReviewView:
         rated=present.moment(row.rated_at),
         verdict=labels.label(row.verdict) if row.verdict else Label("待两人认定", "neutral"),
         judged=row.verdict is not None,
-        must_rectify=row.verdict in callbacks.MUST_RECTIFY,
+        must_rectify=must,
+        still_to_rectify=holds and must and row.rectified_at is None and row.state is State.ANSWERED,
         rectification=row.rectification,
         rectified=f"{present.moment(row.rectified_at)} {row.rectified_by}" if row.rectified_at else "",
     )
