@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
 from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
-from hotline.web.admin import administration, category_moves, exports, model_card, service_items
+from hotline.web.admin import administration, calendar, category_moves, exports, model_card, profiles, service_items
 from hotline.web.admin import catalogue as catalogue_desk
 from hotline.web.admin import model as model_desk
 from hotline.web.admin import territory as territory_desk
@@ -63,6 +63,8 @@ BLUEPRINTS: Final = (
     service_items.bp,
     harassment_desk.bp,
     administration.bp,
+    calendar.bp,
+    profiles.bp,
     catalogue_desk.bp,
     territory_desk.bp,
     model_desk.bp,

@@ -24,6 +24,7 @@ import hotline.telephony.actions
 import hotline.tickets.actions
 import routing.catalogue.trials
 import routing.clocks.adjusting
+import routing.clocks.recounting
 import routing.duty.disputing
 import routing.learning.limits
 import routing.learning.training
@@ -44,7 +45,7 @@ from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRefused, TicketRegistered
 from hotline.tickets.models import Ticket
-from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, TicketAnswered
+from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, RecountOrdered, TicketAnswered
 from routing.serving import Serving, models_folder
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
@@ -145,6 +146,10 @@ def _suggest(session: Session, event: TicketRegistered, tools: Installation, now
     routing.suggesting.suggest_department(session, event.ticket_id, suggester=tools.suggester, now=now)
 
 
+def _recount(session: Session, event: RecountOrdered, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
+    routing.clocks.recounting.carry_on(session, recount_id=event.recount_id, now=now)
+
+
 def _tell_of_clock(session: Session, event: ClockAdjusted, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
     routing.telling.tell_citizen(session, event, now=now)
 
@@ -243,6 +248,7 @@ REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
     TicketRefused: (Reaction(name="tell_citizen_of_refusal", queue=QueueName.TELEPHONY, run=_tell_of_refusal),),
     ClockAdjusted: (Reaction(name="tell_citizen_of_clock", queue=QueueName.TELEPHONY, run=_tell_of_clock),),
     MainAnswered: (Reaction(name="answer_members", queue=QueueName.DEFAULT, run=_answer_members),),
+    RecountOrdered: (Reaction(name="recount_open_tickets", queue=QueueName.DEFAULT, run=_recount),),
     CatalogueTrialAsked: (Reaction(name="try_catalogue", queue=QueueName.REPORTS, run=_try_catalogue),),
 }
 

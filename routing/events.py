@@ -102,3 +102,11 @@ class CatalogueTrialAsked(Event):
     """A draft of the catalogue is to be tried on last month's tickets, which takes longer than a page waits."""
 
     trial_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecountOrdered(Event):
+    """Open tickets are to be counted anew, which takes longer than a page waits; told again for each further batch."""
+
+    recount_id: int
+    after_ticket_id: int

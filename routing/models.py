@@ -227,13 +227,3 @@ class Suggestion(Base):
         UniqueConstraint("ticket_id", "model_version"),
         CheckConstraint("probability BETWEEN 0 AND 1", name="probability_range"),
     )
-
-
-class CalendarDay(Base):
-    """A day that an administrator declared a workday or a day of rest, over the statutory calendar."""
-
-    __tablename__ = "calendar_days"
-
-    day: Mapped[date] = mapped_column(primary_key=True)
-    is_workday: Mapped[bool]
-    reason: Mapped[str] = mapped_column(default="", server_default="")

@@ -30,7 +30,6 @@ from routing.duty.models import Return
 from routing.duty.rules import ReturnState
 from routing.models import (
     Answer,
-    CalendarDay,
     Department,
     DepartmentKind,
     Dispatch,
@@ -350,11 +349,6 @@ def suggestions_of(session: Session, ticket_ids: Iterable[int]) -> dict[int, Sug
     """Return the newest suggestion for each of these tickets."""
     rows = session.scalars(select(Suggestion).where(Suggestion.ticket_id.in_(list(ticket_ids))).order_by(Suggestion.id))
     return {row.ticket_id: row for row in rows}
-
-
-def calendar_overrides(session: Session) -> Sequence[CalendarDay]:
-    """Return the days that an administrator declared, in order."""
-    return session.scalars(select(CalendarDay).order_by(CalendarDay.day)).all()
 
 
 def place_names(session: Session, ticket: Ticket) -> tuple[str, str]:

@@ -72,6 +72,8 @@ class Act(StrEnum):
     EXTEND = "extend"
     REFUSE_TIME = "refuse_time"
     RECLASSIFY = "reclassify"
+    #: The calendar or the city's limits changed, and open deadlines with them.
+    RECOUNT = "recount"
     SHARE = "share"
     SIGN_PART = "sign_part"
     ANSWER_PART = "answer_part"
@@ -166,6 +168,7 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.EXTEND,           {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
     _move(Act.REFUSE_TIME,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.DEADLINE_APPROVE),
     _move(Act.RECLASSIFY,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_DISPATCH),
+    _move(Act.RECOUNT,          {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
     _move(Act.SHARE,            {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_NOTE),
     _move(Act.SIGN_PART,        {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_SIGN),
     _move(Act.ANSWER_PART,      {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),

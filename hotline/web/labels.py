@@ -129,6 +129,7 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.EXTEND, Label("批准延期")),
     (Act.REFUSE_TIME, Label("驳回时限申请")),
     (Act.RECLASSIFY, Label("调整时限类别")),
+    (Act.RECOUNT, Label("时限重算")),
     (Act.SHARE, Label("分派协办")),
     (Act.SIGN_PART, Label("协办签收")),
     (Act.ANSWER_PART, Label("协办反馈")),

@@ -227,7 +227,7 @@ def submitted() -> ResponseReturnValue:
     if told is None:
         return redirect(url_for("public.track_form"))
     with db().read() as reading:
-        limits = usual_limits(reading)
+        limits = usual_limits(reading, now=now())
     page = DonePage(
         number=told["number"],
         code=told["code"],

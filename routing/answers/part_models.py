@@ -40,6 +40,9 @@ class Subtask(Base):
     words: Mapped[str] = mapped_column(comment="what is to be done; names nobody")
     relay_number: Mapped[str | None] = mapped_column(comment="中间号: reaches the citizen while the part is open")
     due_at: Mapped[datetime]
+    due_chosen: Mapped[bool] = mapped_column(
+        default=False, server_default="false", comment="by a person; otherwise it was counted"
+    )
     given_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     given_at: Mapped[datetime]
     signed_at: Mapped[datetime | None]

@@ -100,7 +100,7 @@ def share(
     ticket = tickets.lock(session, ticket_id, version=version)
     row = _open_dispatch(session, ticket_id)
     _require_giver(row, kind=kind, by=by)
-    due = due_at or inside(granting.calendar(session), row.due_at, now=now)
+    due = due_at or inside(granting.calendar(session, department_id), row.due_at, now=now)
     department = _recipient(session, row, kind=kind, department_id=department_id, words=words, due=due, now=now)
     said = words.strip() or (summary(session, ticket) if kind is PartKind.FORWARD else _ASSIST)
     part = Subtask(
@@ -110,6 +110,7 @@ def share(
         kind=kind,
         words=without_citizen(said, _citizen(session, ticket)),
         due_at=due,
+        due_chosen=due_at is not None,
         given_by=by.user_id,
         given_at=now,
     )

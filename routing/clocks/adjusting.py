@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core import outbox, paging
@@ -96,8 +96,8 @@ def ask_suspension(
     by field; a pause longer than the profile allows this cause is among that (domain.md 2.8).
     """
     ticket, row = _held(session, ticket_id, version=version, by=by)
-    profile = granting.profile_of(session, row.profile)
-    calendar = granting.calendar(session)
+    profile = granting.profile_now(session, row)
+    calendar = granting.calendar(session, row.department_id)
     problems = _words({"reason": reason}, "请说明挂起的具体原因。")
     if cause not in profile.suspension.kinds:
         problems["cause"] = "请选择挂起事由。"
@@ -327,11 +327,11 @@ def reclassify(
         raise Invalid(problems)
     ticket = tickets.lock(session, ticket_id, version=version)
     row = _current(session, ticket)
-    terms = {**_terms_now(session, row), "sla_class": sla_class}
-    if terms == _terms_now(session, row):
+    terms = {**granting.terms_now(session, row), "sla_class": sla_class}
+    if terms == granting.terms_now(session, row):
         raise Invalid({"sla_class": "时限类别没有变化。"})
     before = row.due_at
-    _reclassified(session, ticket, row, terms=terms, reason=redact(reason.strip()), by_id=by.user_id, now=now)
+    granting.note_reclassified(session, row, terms=terms, reason=redact(reason.strip()), by_id=by.user_id, now=now)
     _recounted(
         session,
         ticket,
@@ -353,11 +353,11 @@ def follow_amendment(session: Session, *, ticket_id: int, by_id: int | None, now
     with session.no_autoflush:  # the corrections and what follows from them are one new version of the ticket
         row = _current(session, ticket)
         terms = {
-            **_terms_now(session, row),
+            **granting.terms_now(session, row),
             "request_type": ticket.request_type.value,
             "urgency": ticket.urgency.value,
         }
-        _reclassified(session, ticket, row, terms=terms, reason="诉求类型或紧急程度更正", by_id=by_id, now=now)
+        granting.note_reclassified(session, row, terms=terms, reason="诉求类型或紧急程度更正", by_id=by_id, now=now)
         granting.recount(session, ticket, row, now=now)
 
 
@@ -387,7 +387,7 @@ def require_further(by: Actor) -> None:
 
 def allowance(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime) -> Allowance:
     """Return what the holder of a ticket may ask for now."""
-    profile = granting.profile_of(session, row.profile)
+    profile = granting.profile_now(session, row)
     asked = set(
         session.scalars(select(Adjustment.kind).where(Adjustment.dispatch_id == row.id, Adjustment.state == _ASKED))
     )
@@ -469,7 +469,7 @@ def would_be_due(session: Session, wish: Adjustment, *, now: datetime) -> dateti
     """Return when the ticket would be due if this wish were approved."""
     ticket = session.get_one(Ticket, wish.ticket_id)
     row = session.get_one(Dispatch, wish.dispatch_id)
-    change = granting.as_change(wish) if wish.state is _ASKED else None
+    change = granting.as_change(session, wish) if wish.state is _ASKED else None
     handle = clock_named(granting.preview(session, ticket, row, change, now=now), ClockName.HANDLE)
     return handle.due_at if handle else row.due_at
 
@@ -527,7 +527,7 @@ def _may_extend(
     now: datetime,
 ) -> bool:
     """Tell whether an extension needs a higher level; raise `ClockRefused` when it may not be at all."""
-    profile = granting.profile_of(session, row.profile)
+    profile = granting.profile_now(session, row)
     earlier = [
         Extension(asked_at=one.asked_at, workdays=one.workdays or 0, higher_level=one.higher_level)
         for one in session.scalars(
@@ -543,7 +543,7 @@ def _may_extend(
     assert handle is not None  # noqa: S101 - no profile is without one
     check_extension(
         profile=profile,
-        calendar=granting.calendar(session),
+        calendar=granting.calendar(session, row.department_id),
         clock=handle,
         asked_at=asked_at,
         workdays=workdays,
@@ -567,43 +567,6 @@ def _recounted(
     granted = granting.recount(session, ticket, row, now=now)
     return tickets.move(
         session, ticket, act, by=by, now=now, note=note[:500], details={**details, "due": granted.due_at.isoformat()}
-    )
-
-
-def _terms_now(session: Session, row: Dispatch) -> dict[str, Any]:
-    changed = session.scalars(
-        select(Adjustment.terms)
-        .where(Adjustment.dispatch_id == row.id, Adjustment.kind == AdjustmentKind.RECLASSIFICATION)
-        .order_by(Adjustment.id.desc())
-        .limit(1)
-    ).first()
-    return dict(changed or row.terms)
-
-
-def _reclassified(
-    session: Session,
-    ticket: Ticket,
-    row: Dispatch,
-    *,
-    terms: dict[str, Any],
-    reason: str,
-    by_id: int | None,
-    now: datetime,
-) -> None:
-    # Straight into the table: what else waits to be written is written once, with the new deadline.
-    session.execute(
-        insert(Adjustment).values(
-            ticket_id=ticket.id,
-            dispatch_id=row.id,
-            kind=AdjustmentKind.RECLASSIFICATION,
-            state=_APPROVED,
-            terms=terms,
-            reason=reason,
-            asked_by=by_id,
-            asked_at=now,
-            decided_by=by_id,
-            decided_at=now,
-        )
     )
 
 

@@ -223,6 +223,15 @@ class WorkCalendar:
         row = self.rows.get(day)
         return row.name if row is not None and not row.is_workday else ""
 
+    def declared(self, day: date) -> DayRow | None:
+        """Return what the centre or the unit declared for a day, over the statutory calendar."""
+        row = self.rows.get(day)
+        return row if row is not None and row.layer is not Layer.STATUTORY else None
+
+    def covers(self, day: date) -> bool:
+        """Tell whether a day can be asked about at all."""
+        return self.first_day <= day <= self.last_day
+
     def periods_on(self, day: date) -> tuple[Period, ...]:
         """Return the working hours of a day, none on a day of rest."""
         if not self.is_workday(day):
@@ -268,7 +277,7 @@ class WorkCalendar:
         return max(0, (self.confirmed_until - today).days)
 
     def _require_covered(self, day: date) -> None:
-        if not self.first_day <= day <= self.last_day:
+        if not self.covers(day):
             raise BadCalendar(f"日历“{self.name}”不包含 {day}（只有 {self.first_day} 至 {self.last_day}），无法计算。")
 
 

@@ -7,6 +7,7 @@ so that a pause survives whatever is changed after it (docs/decisions/0007-clock
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,7 +17,7 @@ from typing import Final
 from hotline.core.clock import SHANGHAI, aware, local
 from hotline.core.errors import HotlineError
 from routing.clocks import steps as say
-from routing.clocks.calendars import DayKind, Layer, WorkCalendar, at_minute
+from routing.clocks.calendars import DayKind, WorkCalendar, at_minute
 from routing.clocks.profiles import (
     REQUEST_TYPES,
     SLA_CLASSES,
@@ -37,10 +38,7 @@ _NO_TIME: Final = timedelta(0)
 _MIDNIGHT: Final = 24 * 60
 _STOPPED_BY_SUSPENSION: Final = frozenset({ClockName.HANDLE, ClockName.TOTAL})
 _ASKED_AT_DISPATCH: Final = (ClockName.SIGN, ClockName.CONTACT, ClockName.RETURN, ClockName.HANDLE)
-_UNUSUAL_WORKDAY: Final = {
-    DayKind.MAKE_UP_WORKDAY: Layer.STATUTORY,
-    DayKind.OVERRIDE_WORKDAY: Layer.CENTRE,
-}
+_UNUSUAL: Final = frozenset({DayKind.MAKE_UP_WORKDAY, DayKind.OVERRIDE_WORKDAY})
 
 
 class ClockRefused(HotlineError):
@@ -341,6 +339,22 @@ def inside(calendar: WorkCalendar, due: datetime, *, now: datetime) -> datetime:
     return due if due > now else now + _ONE_DAY
 
 
+def shifted(calendar: WorkCalendar, due: datetime, *, day: date, was_workday: bool) -> datetime:
+    """Return where the deadline of a part goes when a day before it is worked no more, or is worked after all.
+
+    It keeps its number of working days and its hour. `calendar` is the unit's as it is now.
+    """
+    wall = _wall(due)
+    if calendar.is_workday(day) == was_workday or day > wall.date():
+        return due
+    if was_workday:
+        return _instant(datetime.combine(calendar.next_workday(wall.date()), wall.time()))
+    earlier = wall.date() - _ONE_DAY
+    while earlier > day and not calendar.is_workday(earlier):
+        earlier -= _ONE_DAY
+    return due if day == wall.date() else _instant(datetime.combine(earlier, wall.time()))
+
+
 def latest_end(*, profile: Profile, calendar: WorkCalendar, starts_at: datetime, kind: str = "") -> datetime:
     """Return the furthest end that `check_suspension` allows a pause of this kind that begins then."""
     pause = _pause(profile, calendar, Suspension(starts_at=starts_at, kind=kind))
@@ -367,9 +381,13 @@ def _lived(life: _Life, changes: Sequence[Change]) -> _Life:
             case ReturnRefused():
                 life.notes.append((at, _not_moved(change, at)))
             case _:
-                life.profile = change.profile or life.profile
-                life.key = _changed(life.key, change)
-                life.notes.append((at, _renamed(life.profile, life.key, at)))
+                before, life.key = life.key, _changed(life.key, change)
+                moved = change.profile is not None and change.profile != life.profile
+                if change.profile is not None and moved:
+                    life.profile = change.profile
+                    life.notes.append((at, _under(change.profile, at)))
+                if not moved or life.key != before:
+                    life.notes.append((at, _renamed(life.profile, life.key, at)))
     life.pauses = _merged(life.pauses)
     return life
 
@@ -387,6 +405,10 @@ def _renamed(profile: Profile, key: _Key, at: datetime) -> Callable[[ClockName],
     parts = (profile.title or profile.name, key.urgency, key.request_type, key.sla_class)
     what = "、".join(part for part in parts if part)
     return lambda _clock: say.reclassified(at, what=f"“{what}”")
+
+
+def _under(profile: Profile, at: datetime) -> Callable[[ClockName], Step]:
+    return lambda _clock: say.moved_to(at, profile=profile)
 
 
 def _changed(key: _Key, change: Reclassified) -> _Key:
@@ -638,9 +660,9 @@ class _Walk:
                 self.resting.append(day)
             if tell and periods:
                 self._tell_rest()
-                layer = _UNUSUAL_WORKDAY.get(self.calendar.kind(day))
-                if layer is not None:
-                    self._tell(midnight, say.worked_through(day, layer=layer, year=self.begin.year))
+                if self.calendar.kind(day) in _UNUSUAL:
+                    step = say.worked_through(day, declared=self.calendar.declared(day), year=self.begin.year)
+                    self._tell(midnight, step)
             for period in periods:
                 opens = max(midnight + timedelta(minutes=period.opens), begin)
                 closes = midnight + timedelta(minutes=period.closes)
@@ -718,32 +740,26 @@ class _Walk:
         self.told.append((at, step))
 
     def _tell_rest(self) -> None:
-        """Tell the run of days of rest that just ended, overrides apart."""
+        """Tell the run of days of rest that just ended; what somebody declared is told apart, with his reason."""
         days, self.resting = self.resting, []
-        run: list[date] = []
-        for day in days:
-            if run and self._overridden(day) != self._overridden(run[-1]):
-                self._tell_run(run)
-                run = []
-            run.append(day)
-        if run:
-            self._tell_run(run)
+        for _reason, run in itertools.groupby(days, key=self._declared_rest):
+            self._tell_run(tuple(run))
 
-    def _tell_run(self, run: list[date]) -> None:
+    def _tell_run(self, run: tuple[date, ...]) -> None:
         names = dict.fromkeys(name for day in run if (name := self.calendar.holiday_name(day)))
-        overridden = self._overridden(run[0])
         if not names and any(self.calendar.kind(day) is DayKind.HOLIDAY for day in run):
             names = {"调休": None}
-        step = say.rest(tuple(run), tuple(names), overridden=overridden, year=self.begin.year)
+        step = say.rest(run, tuple(names), declared=self.calendar.declared(run[0]), year=self.begin.year)
         self._tell(datetime.combine(run[0], time()), step)
 
-    def _overridden(self, day: date) -> bool:
-        return self.calendar.kind(day) is DayKind.OVERRIDE_REST
+    def _declared_rest(self, day: date) -> tuple[str, str]:
+        row = self.calendar.declared(day)
+        return (row.layer.value, row.name) if row is not None else ("", "")
 
     def _tell_unusual(self, day: date) -> None:
-        layer = _UNUSUAL_WORKDAY.get(self.calendar.kind(day))
-        if layer is not None:
-            step = say.counted_workday(day, index=self.counted, layer=layer, year=self.begin.year)
+        if self.calendar.kind(day) in _UNUSUAL:
+            declared = self.calendar.declared(day)
+            step = say.counted_workday(day, index=self.counted, declared=declared, year=self.begin.year)
             self._tell(datetime.combine(day, time()), step)
 
     def _pause_over(self, mark: datetime) -> _Pause | None:

@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from hotline.core.clock import local_day
 from hotline.core.errors import Invalid
-from hotline.core.permissions import Actor, Permission, require
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import setting
@@ -22,7 +22,8 @@ from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from routing.answers.part_models import Subtask
 from routing.catalogue.territory import deadline_source
 from routing.clocks import profiles
-from routing.clocks.calendars import DayRow, Layer, WorkCalendar, china
+from routing.clocks.calendars import WorkCalendar
+from routing.clocks.days import Calendars, calendars
 from routing.clocks.deadlines import (
     Change,
     Clock,
@@ -34,11 +35,10 @@ from routing.clocks.deadlines import (
     clock_named,
     clocks_for,
 )
-from routing.clocks.models import Adjustment, AdjustmentKind, AdjustmentState, ProfileVersion
+from routing.clocks.models import Adjustment, AdjustmentKind, AdjustmentState, ProfileEdition, ProfileVersion
 from routing.clocks.profiles import ClockName, Profile
 from routing.clocks.steps import limit_in_words
-from routing.models import CalendarDay, Dispatch
-from routing.queries import calendar_overrides
+from routing.models import Dispatch
 
 #: Under this name an administrator chooses the deadline profile of the city.
 PROFILE_SETTING: Final = "deadline_profile"
@@ -66,6 +66,8 @@ class Spell:
     department_id: int
     sent_at: datetime
     terms: dict[str, Any]
+    #: The profile version that the dispatch carries; empty for one that is only thought of.
+    profile: str = ""
 
 
 def grant(
@@ -85,14 +87,18 @@ def grant(
     `sla_class` holds against everything, `usual_class` (of the dispatch catalogue's row) where nothing else is said.
     """
     rules = _rules(session, now=now)
-    profile = profiles.load(rules.profile)
-    _keep(session, profile, now=now)
     spells = _spells(session, ticket) if ticket.dispatched_at is not None else []
+    if spells:
+        named = moved_to(session, [spell.dispatch_id for spell in spells]) or spells[0].profile
+        profile, kept = profile_of(session, spells[0].profile), profile_of(session, named)
+    else:
+        profile = kept = rules.profile
+        keep_version(session, profile, now=now)
     terms = _terms(ticket, sla_class=sla_class or _class_of(session, spells) or usual_class)
     terms["source"] = deadline_source(session, ticket.source_system, now=now) or terms["source"]
     here = Spell(dispatch_id=0, department_id=department_id or 0, sent_at=now, terms=terms)
-    clocks = _clocks(session, [*spells, here], profile=profile, calendar=rules.calendar)
-    return _granted(clocks, profile=profile, terms=terms)
+    clocks = _clocks(session, [*spells, here], profile=profile, calendars=rules.calendars)
+    return _granted(clocks, profile=kept, terms=terms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,19 +113,19 @@ def limit_of(session: Session, ticket: Ticket, *, clock: ClockName, now: datetim
     """Return one limit of the city's profile for this ticket, counted from now; nothing where the city sets none."""
     rules = _rules(session, now=now)
     here = Spell(dispatch_id=0, department_id=0, sent_at=now, terms=_terms(ticket, sla_class=""))
-    found = clock_named(_clocks(session, [here], profile=profiles.load(rules.profile), calendar=rules.calendar), clock)
+    found = clock_named(_clocks(session, [here], profile=rules.profile, calendars=rules.calendars), clock)
     return Limited(due_at=found.due_at, steps=tuple(step.text for step in found.steps)) if found else None
 
 
 def recount(session: Session, ticket: Ticket, row: Dispatch, *, now: datetime) -> Grant:
     """Count every clock of a dispatch anew from all that changed since, and write the answer down.
 
-    Under the profile version that it was dispatched with; approved pauses and extensions of every department that
-    had the ticket in this round are among the changes, so none is forgotten. Returns what was written.
+    Under the profile version of the first dispatch in this round; approved pauses and extensions of every
+    department that had the ticket in it are among the changes, so none is forgotten. Returns what was written.
     """
-    profile = profile_of(session, row.profile)
     spells = [spell for spell in _spells(session, ticket, round_=row.round) if spell.dispatch_id <= row.id]
-    clocks = _clocks(session, spells, profile=profile, calendar=_rules(session, now=now).calendar)
+    profile = profile_of(session, spells[0].profile)
+    clocks = _clocks(session, spells, profile=profile, calendars=_rules(session, now=now).calendars)
     granted = _granted(clocks, profile=profile, terms=dict(row.terms))
     row.sign_due_at, row.due_at, row.steps = granted.sign_due_at, granted.due_at, granted.steps
     row.suspended_until = standing_until(session, row.id, now=now)
@@ -142,9 +148,61 @@ def preview(
     return _clocks(
         session,
         spells,
-        profile=profile_of(session, row.profile),
-        calendar=_rules(session, now=now).calendar,
+        profile=profile_of(session, spells[0].profile),
+        calendars=_rules(session, now=now).calendars,
         also=[change] if change else [],
+    )
+
+
+def moved_to(session: Session, dispatch_ids: Sequence[int]) -> str:
+    """Return the profile version that the city has moved these dispatches to, or an empty text."""
+    found = session.scalars(
+        select(Adjustment.terms["profile"].astext)
+        .where(
+            Adjustment.dispatch_id.in_(dispatch_ids),
+            Adjustment.kind == AdjustmentKind.RECLASSIFICATION,
+            Adjustment.terms.has_key("profile"),
+        )
+        .order_by(Adjustment.id.desc())
+        .limit(1)
+    ).first()
+    return found or ""
+
+
+def profile_now(session: Session, row: Dispatch) -> Profile:
+    """Return the profile version that rules a dispatch: its own, or the one that the city has moved it to since."""
+    return profile_of(session, moved_to(session, [row.id]) or row.profile)
+
+
+def terms_now(session: Session, row: Dispatch) -> dict[str, Any]:
+    """Return source, type, urgency and class by which a dispatch is limited now, and the profile it was moved to."""
+    changed = session.scalars(
+        select(Adjustment.terms)
+        .where(Adjustment.dispatch_id == row.id, Adjustment.kind == AdjustmentKind.RECLASSIFICATION)
+        .order_by(Adjustment.id.desc())
+        .limit(1)
+    ).first()
+    return dict(changed or row.terms)
+
+
+def note_reclassified(
+    session: Session, row: Dispatch, *, terms: dict[str, Any], reason: str, by_id: int | None, now: datetime
+) -> None:
+    """Write down that other terms hold since now; the next count takes them from the first dispatch on."""
+    # Straight into the table: what else waits to be written is written once, with the new deadline.
+    session.execute(
+        insert(Adjustment).values(
+            ticket_id=row.ticket_id,
+            dispatch_id=row.id,
+            kind=AdjustmentKind.RECLASSIFICATION,
+            state=AdjustmentState.APPROVED,
+            terms=terms,
+            reason=reason,
+            asked_by=by_id,
+            asked_at=now,
+            decided_by=by_id,
+            decided_at=now,
+        )
     )
 
 
@@ -184,10 +242,10 @@ def changes_of(session: Session, dispatch_ids: Sequence[int]) -> list[Change]:
         .where(Adjustment.dispatch_id.in_(dispatch_ids), Adjustment.state == AdjustmentState.APPROVED)
         .order_by(Adjustment.id)
     )
-    return [as_change(row, by=f"热线中心{name or ''}批准") for row, name in rows]
+    return [as_change(session, row, by=f"热线中心{name or ''}批准") for row, name in rows]
 
 
-def as_change(row: Adjustment, *, by: str = "") -> Change:
+def as_change(session: Session, row: Adjustment, *, by: str = "") -> Change:
     """Return an adjustment as the pure count takes it (routing.clocks.deadlines)."""
     match row.kind:
         case AdjustmentKind.SUSPENSION:
@@ -199,6 +257,7 @@ def as_change(row: Adjustment, *, by: str = "") -> Change:
         case AdjustmentKind.RECLASSIFICATION:
             return Reclassified(
                 at=row.asked_at,
+                profile=profile_of(session, row.terms["profile"]) if row.terms.get("profile") else None,
                 request_type=row.terms.get("request_type"),
                 urgency=row.terms.get("urgency"),
                 sla_class=row.terms.get("sla_class"),
@@ -211,21 +270,30 @@ def as_change(row: Adjustment, *, by: str = "") -> Change:
 def _spells(session: Session, ticket: Ticket, *, round_: int | None = None) -> list[Spell]:
     """Return who had the ticket in this round, one after the other."""
     rows = session.execute(
-        select(Dispatch.id, Dispatch.department_id, Dispatch.sent_at, Dispatch.terms)
+        select(
+            Dispatch.id,
+            Dispatch.department_id,
+            Dispatch.sent_at,
+            Dispatch.terms,
+            Dispatch.profile,
+            Dispatch.round,
+        )
         .where(Dispatch.ticket_id == ticket.id, Dispatch.round == (ticket.rework_rounds if round_ is None else round_))
         .order_by(Dispatch.id)
     )
-    # A dispatch from before its terms were kept had those that the ticket has now.
-    rework = REWORK if (ticket.rework_rounds if round_ is None else round_) else ""
-    return [
-        Spell(
-            dispatch_id=row.id,
-            department_id=row.department_id,
-            sent_at=row.sent_at,
-            terms=dict(row.terms) or _terms(ticket, sla_class=rework),
-        )
-        for row in rows
-    ]
+    return [spell_of(row, ticket) for row in rows]
+
+
+def spell_of(row: Any, ticket: Ticket) -> Spell:  # noqa: ANN401 - a dispatch, or a row with these columns of one
+    """Return the time of one dispatch as the count takes it."""
+    return Spell(
+        dispatch_id=row.id,
+        department_id=row.department_id,
+        sent_at=row.sent_at,
+        # A dispatch from before its terms were kept had those that the ticket has now.
+        terms=dict(row.terms) or _terms(ticket, sla_class=REWORK if row.round else ""),
+        profile=row.profile,
+    )
 
 
 def _terms(ticket: Ticket, *, sla_class: str) -> dict[str, Any]:
@@ -258,22 +326,31 @@ def _clocks(
     spells: Sequence[Spell],
     *,
     profile: Profile,
-    calendar: WorkCalendar,
+    calendars: Calendars,
     also: Sequence[Change] = (),
 ) -> tuple[Clock, ...]:
+    changes = [*changes_of(session, [spell.dispatch_id for spell in spells if spell.dispatch_id]), *also]
+    return counted(spells, changes, profile=profile, calendars=calendars)
+
+
+def counted(
+    spells: Sequence[Spell], changes: Sequence[Change], *, profile: Profile, calendars: Calendars
+) -> tuple[Clock, ...]:
+    """Count every clock of a round: each department by its own calendar, the citizen's total by the city's."""
     first = spells[0]
     terms = first.terms
-    changes = [*changes_of(session, [spell.dispatch_id for spell in spells if spell.dispatch_id]), *also]
+    changes = [*changes]
     for earlier, later in itertools.pairwise(spells):
         if earlier.department_id == later.department_id:
             changes.append(ReturnRefused(at=later.sent_at, reason="仍由原单位承办"))
         else:
-            changes.append(ReturnAccepted(at=later.sent_at))
+            changes.append(ReturnAccepted(at=later.sent_at, calendar=calendars.of(later.department_id)))
         if later.terms and later.terms != earlier.terms:
             changes.append(Reclassified(at=later.sent_at, **later.terms))
     return clocks_for(
         profile=profile,
-        calendar=calendar,
+        calendar=calendars.of(first.department_id),
+        citizen_calendar=calendars.city,
         source=str(terms.get("source", "")),
         request_type=str(terms.get("request_type", "其他")),
         urgency=str(terms.get("urgency", "一般")),
@@ -302,54 +379,56 @@ def _granted(clocks: Sequence[Clock], *, profile: Profile, terms: dict[str, Any]
     )
 
 
-def calendar(session: Session) -> WorkCalendar:
-    """Return the statutory calendar with the days that this city's administrators declared."""
-    rows = calendar_overrides(session)
-    if not rows:
-        return china()
-    return china().with_overrides(
-        DayRow(day=row.day, is_workday=row.is_workday, name=row.reason, layer=Layer.CENTRE) for row in rows
-    )
-
-
-def declare_day(session: Session, *, day: date, is_workday: bool, reason: str, by: Actor) -> None:
-    """Declare a workday or a day of rest, over the statutory calendar; replaces what was declared before."""
-    require(by, Permission.SETTINGS_EDIT)
-    session.merge(CalendarDay(day=day, is_workday=is_workday, reason=reason))
-    session.info.get("granting", {}).clear()
-
-
-def forget_calendar_day(session: Session, *, day: date, by: Actor) -> None:
-    """Take a declaration back, so that the statutory calendar holds again."""
-    require(by, Permission.SETTINGS_EDIT)
-    row = session.get(CalendarDay, day)
-    if row is not None:
-        session.delete(row)
-    session.info.get("granting", {}).clear()
+def calendar(session: Session, department_id: int | None = None) -> WorkCalendar:
+    """Return the calendar of the city, or of one unit: the statutory one with the days that were declared on top."""
+    return calendars(session).of(department_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rules:
     read_at: datetime
-    profile: str
-    calendar: WorkCalendar
+    profile: Profile
+    calendars: Calendars
 
 
 def _rules(session: Session, *, now: datetime) -> _Rules:
-    """Return the city's choice of profile and calendar, read again when what we remember is ten seconds old.
+    """Return the profile and the calendars in force, read again when what we remember is ten seconds old.
 
-    They change a few times a year and are asked for with every dispatch.
+    They change a few times a year and are asked for with every dispatch. A new day may bring a new edition.
     """
     remembered: dict[str, Any] = session.info.setdefault("granting", {})
     known: _Rules | None = remembered.get("rules")
-    if known is None or not timedelta(0) <= now - known.read_at < REMEMBERED:
-        chosen = setting(session, PROFILE_SETTING) or {}
-        known = _Rules(read_at=now, profile=str(chosen.get("name", "default")), calendar=calendar(session))
+    fresh = known is not None and timedelta(0) <= now - known.read_at < REMEMBERED
+    if known is None or not fresh or local_day(known.read_at) != local_day(now):
+        today = local_day(now)
+        known = _Rules(
+            read_at=now,
+            profile=profile_in_force(session, today=today),
+            calendars=calendars(session, today=today),
+        )
         remembered["rules"] = known
     return known
 
 
-def _keep(session: Session, profile: Profile, *, now: datetime) -> None:
+def profile_in_force(session: Session, *, today: date) -> Profile:
+    """Return the profile of what is dispatched on a day: the latest edition confirmed, else the shipped one chosen."""
+    body = session.scalars(
+        select(ProfileEdition.body)
+        .where(
+            ProfileEdition.confirmed_at.is_not(None),
+            ProfileEdition.withdrawn_at.is_(None),
+            ProfileEdition.effective_on <= today,
+        )
+        .order_by(ProfileEdition.effective_on.desc())
+        .limit(1)
+    ).first()
+    if body is not None:
+        return Profile.from_mapping(body)
+    chosen = setting(session, PROFILE_SETTING) or {}
+    return profiles.load(str(chosen.get("name", "default")))
+
+
+def keep_version(session: Session, profile: Profile, *, now: datetime) -> None:
     """Keep the version under which tickets are dispatched, so that they have it when the city has gone on.
 
     A process remembers what it has found there, not what it has written: its transaction may yet be taken back.
@@ -389,10 +468,9 @@ class UsualLimits:
     urgent: str
 
 
-def usual_limits(session: Session) -> UsualLimits:
-    """Return what a citizen may usually expect under the profile that the city has chosen."""
-    chosen = setting(session, PROFILE_SETTING) or {}
-    profile = profiles.load(str(chosen.get("name", "default")))
+def usual_limits(session: Session, *, now: datetime) -> UsualLimits:
+    """Return what a citizen may usually expect under the profile in force."""
+    profile = _rules(session, now=now).profile
 
     def words(clock: ClockName, request_type: RequestType, urgency: Urgency) -> str:
         found = profile.rule_for(clock, source="", request_type=request_type.value, urgency=urgency.value, sla_class="")

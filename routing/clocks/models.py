@@ -1,8 +1,8 @@
-"""Tables of what changes a running clock: suspensions, extensions, another class, refused returns, kept profiles."""
+"""Tables of what clocks are made of and what changes them: days, editions of limits, adjustments, recounts."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,13 @@ class AdjustmentKind(StrEnum):
     EXTENSION = "extension"
     RECLASSIFICATION = "reclassification"
     RETURN_REFUSED = "return_refused"
+
+
+class RecountKind(StrEnum):
+    """Why open tickets are counted anew: a day was declared or taken back, or the city moves them to an edition."""
+
+    CALENDAR = "calendar"
+    EDITION = "edition"
 
 
 class AdjustmentState(StrEnum):
@@ -136,3 +143,130 @@ class ProfileVersion(Base):
     version: Mapped[str] = mapped_column(primary_key=True)
     body: Mapped[dict[str, Any]] = mapped_column(comment="routing.clocks.profiles.Profile.to_mapping")
     first_used_at: Mapped[datetime]
+
+
+class CalendarDay(Base):
+    """A day that an administrator declared for the whole city or for one unit, over the statutory calendar.
+
+    A declaration is never changed or deleted: it ends, and another follows, so that the table is its own journal.
+    """
+
+    __tablename__ = "calendar_days"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date]
+    department_id: Mapped[int | None] = mapped_column(ForeignKey("departments.id"), comment="null: the whole city")
+    is_workday: Mapped[bool]
+    hours: Mapped[str] = mapped_column(default="", server_default="", comment="09:00-12:00 on a half day; else empty")
+    reason: Mapped[str] = mapped_column(default="", server_default="", comment="the order that it rests on")
+    declared_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    declared_at: Mapped[datetime]
+    ended_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    ended_at: Mapped[datetime | None]
+
+    # Days of the past are what people were measured by. Only what gives time may be said on the day itself.
+    __table_args__ = (
+        CheckConstraint("hours = '' OR is_workday", name="rest_has_no_hours"),
+        CheckConstraint(
+            "hours ~ '^([0-2]\\d:[0-5]\\d-[0-2]\\d:[0-5]\\d(,[0-2]\\d:[0-5]\\d-[0-2]\\d:[0-5]\\d)*)?$'",
+            name="hours_form",
+        ),
+        CheckConstraint(
+            "day > (declared_at AT TIME ZONE 'Asia/Shanghai')::date"
+            " OR (day = (declared_at AT TIME ZONE 'Asia/Shanghai')::date AND NOT is_workday)",
+            name="declared_ahead",
+        ),
+        CheckConstraint(
+            "day > (ended_at AT TIME ZONE 'Asia/Shanghai')::date"
+            " OR (day = (ended_at AT TIME ZONE 'Asia/Shanghai')::date AND is_workday)",
+            name="taken_back_ahead",
+        ),
+        CheckConstraint("day <= (declared_at AT TIME ZONE 'Asia/Shanghai')::date + 800", name="not_far_ahead"),
+        # A day has one declaration in force for the city, and one for each unit.
+        Index(
+            "uq_calendar_days_in_force",
+            "day",
+            text("coalesce(department_id, 0)"),
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        # What was declared for the city, or for this unit, the latest first?
+        Index("ix_calendar_days_department_id", "department_id", text("declared_at DESC"), text("id DESC")),
+        # What was declared, by whomever, the latest first?
+        Index("ix_calendar_days_declared_at", text("declared_at DESC"), text("id DESC")),
+    )
+
+
+class ProfileEdition(Base):
+    """A profile that the city applies from a day on: drafted, looked at beside what is in force, confirmed."""
+
+    __tablename__ = "profile_editions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    source_text: Mapped[str] = mapped_column(comment="as it was written, TOML")
+    body: Mapped[dict[str, Any]] = mapped_column(comment="routing.clocks.profiles.Profile.to_mapping")
+    effective_on: Mapped[date]
+    basis: Mapped[str] = mapped_column(comment="the order that it rests on")
+    entered_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    entered_at: Mapped[datetime]
+    confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    confirmed_at: Mapped[datetime | None]
+    withdrawn_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    withdrawn_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("basis <> ''", name="has_basis"),
+        # Nobody was measured by limits that nobody knew.
+        CheckConstraint(
+            "confirmed_at IS NULL OR effective_on >= (confirmed_at AT TIME ZONE 'Asia/Shanghai')::date",
+            name="confirmed_ahead",
+        ),
+        # What has been in force stays.
+        CheckConstraint(
+            "confirmed_at IS NULL OR withdrawn_at IS NULL"
+            " OR (withdrawn_at AT TIME ZONE 'Asia/Shanghai')::date < effective_on",
+            name="withdrawn_ahead",
+        ),
+        # One edition begins on a day; and which is in force?
+        Index(
+            "uq_profile_editions_effective_on",
+            "effective_on",
+            unique=True,
+            postgresql_where=text("confirmed_at IS NOT NULL AND withdrawn_at IS NULL"),
+        ),
+    )
+
+
+class Recount(Base):
+    """An order to count open tickets anew, because of a day or by an edition; carried out little by little."""
+
+    __tablename__ = "recounts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[RecountKind] = mapped_column(EnumText(RecountKind))
+    department_id: Mapped[int | None] = mapped_column(ForeignKey("departments.id"), comment="null: every unit")
+    day: Mapped[date | None]
+    was_workday: Mapped[bool | None] = mapped_column(comment="for the city or the unit, before this")
+    edition_id: Mapped[int | None] = mapped_column(ForeignKey("profile_editions.id"))
+    classes: Mapped[list[Any]] = mapped_column(
+        default=list, server_default="[]", comment="[source, type, urgency, class] of what is moved to the edition"
+    )
+    words: Mapped[str] = mapped_column(comment="what was ordered and why, as the journals of the tickets tell it")
+    ordered_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    ordered_at: Mapped[datetime]
+    expected: Mapped[int] = mapped_column(comment="how many tickets the page promised to move")
+    moved: Mapped[int] = mapped_column(default=0, server_default="0")
+    after_ticket_id: Mapped[int] = mapped_column(default=0, server_default="0", comment="done up to this ticket")
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        one_of("kind", RecountKind),
+        CheckConstraint("(kind = 'calendar') = (day IS NOT NULL)", name="calendar_has_day"),
+        CheckConstraint("(kind = 'calendar') = (was_workday IS NOT NULL)", name="calendar_has_before"),
+        CheckConstraint("(kind = 'edition') = (edition_id IS NOT NULL)", name="edition_is_named"),
+        CheckConstraint("words <> ''", name="has_words"),
+        # What was ordered last?
+        Index("ix_recounts_ordered_at", text("ordered_at DESC"), text("id DESC")),
+    )

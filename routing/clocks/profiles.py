@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
@@ -425,6 +425,12 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
+def written(name: str) -> str:
+    """Return a shipped profile as it is written, for somebody who wants to change it; raises as `load` does."""
+    load(name)
+    return (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+
+
 @functools.cache
 def load(name: str) -> Profile:
     """Return a shipped profile; `UnknownProfile` lists what there is."""
@@ -434,14 +440,6 @@ def load(name: str) -> Profile:
     if profile.name != name:
         raise BadProfile(f"{name}.toml 中的名称是“{profile.name}”，与文件名不符。")
     return profile
-
-
-def in_force(versions: Iterable[Profile], *, name: str, day: date) -> Profile:
-    """Return the version of a profile that a ticket dispatched on a day keeps for its life."""
-    fitting = [profile for profile in versions if profile.name == name and profile.is_in_force(day)]
-    if not fitting:
-        raise UnknownProfile(f"{day} 没有生效的时限档案“{name}”。")
-    return max(fitting, key=lambda profile: profile.effective_from)
 
 
 def _no_doubles(name: str, rows: tuple[Row, ...]) -> None:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from routing.clocks.calendars import Layer
+from routing.clocks.calendars import DayRow, Layer
 from routing.clocks.profiles import ClockName, Limit, Profile, Row, Runs, Starts, Unit
 
 #: How many names of a row's list are told before "等".
@@ -41,6 +41,7 @@ class StepCode(StrEnum):
     RETURN_ACCEPTED = "return_accepted"
     RETURN_REFUSED = "return_refused"
     RECLASSIFIED = "reclassified"
+    EDITION = "edition"
     NEXT_DAY = "next_day"
     AT_ONCE = "at_once"
     SAME_DAY = "same_day"
@@ -132,8 +133,8 @@ def waits(moment: datetime) -> Step:
     return Step(StepCode.WAITS, f"非工作时间，自{moment_in_words(moment)}上班时起计时", {"until": moment.isoformat()})
 
 
-def rest(days: tuple[date, ...], names: tuple[str, ...], *, overridden: bool, year: int) -> Step:
-    """Say which run of days is not counted and why."""
+def rest(days: tuple[date, ...], names: tuple[str, ...], *, declared: DayRow | None, year: int) -> Step:
+    """Say which run of days is not counted and why; `declared` when the city or the unit said so."""
     span = day_in_words(days[0], year=year)
     if len(days) > 1:
         span += f"至{day_in_words(days[-1], year=year)}"
@@ -142,34 +143,48 @@ def rest(days: tuple[date, ...], names: tuple[str, ...], *, overridden: bool, ye
         "to": days[-1].isoformat(),
         "days": len(days),
     }
-    if overridden:
-        return Step(StepCode.OVERRIDE_REST, f"{span}按日历调整休息，不计入", params)
+    if declared is not None:
+        params |= _by_whom(declared)
+        return Step(StepCode.OVERRIDE_REST, f"{_whose(declared)} {span}放假{_why(declared)}，不计入", params)
     if names:
         params["name"] = "、".join(names)
         return Step(StepCode.HOLIDAY, f"{span}放假（{params['name']}），不计入", params)
     return Step(StepCode.REST, f"{span}休息，不计入", params)
 
 
-def counted_workday(day: date, *, index: int, layer: Layer, year: int) -> Step:
-    """Say that a day at which one would expect rest was counted."""
-    make_up = layer is Layer.STATUTORY
-    why = "为调休工作日" if make_up else "按日历调整上班"
-    return Step(
-        StepCode.MAKE_UP if make_up else StepCode.OVERRIDE_WORK,
-        f"{day_in_words(day, year=year)}{why}，计入第{index}个工作日",
-        {"day": day.isoformat(), "index": index},
-    )
+def counted_workday(day: date, *, index: int, declared: DayRow | None, year: int) -> Step:
+    """Say that a day at which one would expect rest, or other hours, was counted."""
+    return _worked(day, counted=f"计入第{index}个工作日", declared=declared, year=year, index=index)
 
 
-def worked_through(day: date, *, layer: Layer, year: int) -> Step:
+def worked_through(day: date, *, declared: DayRow | None, year: int) -> Step:
     """Say that the hours of an unusual working day were counted."""
-    make_up = layer is Layer.STATUTORY
-    why = "为调休工作日" if make_up else "按日历调整上班"
-    return Step(
-        StepCode.MAKE_UP if make_up else StepCode.OVERRIDE_WORK,
-        f"{day_in_words(day, year=year)}{why}，工作时间计入",
-        {"day": day.isoformat()},
-    )
+    return _worked(day, counted="工作时间计入", declared=declared, year=year)
+
+
+def _worked(day: date, *, counted: str, declared: DayRow | None, year: int, **values: int) -> Step:
+    params: dict[str, str | int] = {"day": day.isoformat(), **values}
+    written = day_in_words(day, year=year)
+    if declared is None:
+        return Step(StepCode.MAKE_UP, f"{written}为调休工作日，{counted}", params)
+    params |= _by_whom(declared)
+    hours = "、".join(map(str, declared.periods))
+    if hours:
+        params["hours"] = hours
+    text = f"{_whose(declared)} {written}上班{' ' if hours else ''}{hours}{_why(declared)}，{counted}"
+    return Step(StepCode.OVERRIDE_WORK, text, params)
+
+
+def _whose(row: DayRow) -> str:
+    return "该单位" if row.layer is Layer.UNIT else "本市"
+
+
+def _why(row: DayRow) -> str:
+    return f"（{row.name}）" if row.name else ""
+
+
+def _by_whom(row: DayRow) -> dict[str, str | int]:
+    return {"layer": row.layer.value, "reason": row.name}
 
 
 def suspended(begin: datetime, end: datetime, *, reason: str, lost: timedelta | int, unit: Unit) -> Step:
@@ -256,6 +271,16 @@ def reclassified(moment: datetime, *, what: str) -> Step:
         StepCode.RECLASSIFIED,
         f"{moment_in_words(moment)} 调整为{what}，按新时限自原起点重新计算，已有暂停照算",
         {"at": moment.isoformat(), "to": what},
+    )
+
+
+def moved_to(moment: datetime, *, profile: Profile) -> Step:
+    """Say that the whole profile was changed, to which version, and that no pause is forgotten."""
+    name = f"“{profile.title or profile.name}”{profile.version} 版"
+    return Step(
+        StepCode.EDITION,
+        f"{moment_in_words(moment)} 改按{name}的时限，自原起点重新计算，已有暂停照算",
+        {"at": moment.isoformat(), "profile": profile.name, "version": profile.version},
     )
 
 

@@ -138,7 +138,7 @@ def judge(
     if accepted:
         return notice
     session.flush()  # the old notice must be closed before the new one opens: one of a kind at a time
-    rules, calendar = rules_of(session), granting.calendar(session)
+    rules, calendar = rules_of(session), granting.calendar(session, notice.department_id)
     again = SupervisionNotice(
         kind=notice.kind,
         form=notice.form,
@@ -261,7 +261,7 @@ def _send(
     require(by, check(act, ticket.state).permission)
     if dispatch is None:
         raise WrongState("工单目前不在任何承办单位手中。")
-    rules, calendar = rules_of(session), granting.calendar(session)
+    rules, calendar = rules_of(session), granting.calendar(session, dispatch.department_id)
     notice = _open(session, ticket, dispatch.department_id, kind)
     if notice is None:
         notice = SupervisionNotice(

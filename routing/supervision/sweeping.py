@@ -8,6 +8,7 @@ somebody is working on at this moment are skipped and found by the next sweep. T
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from hotline.core.clock import local_day
 from hotline.tickets.queries import setting
-from routing.clocks import granting
+from routing.clocks import days
 from routing.clocks.calendars import WorkCalendar
+from routing.clocks.days import Calendars
 from routing.clocks.deadlines import Card, due_at
 from routing.supervision import texting
 from routing.supervision.triggers import (
@@ -227,17 +230,20 @@ WITH found AS (
     )
     ORDER BY d.id LIMIT :most FOR UPDATE OF d, t SKIP LOCKED
 ), numbered AS (
-    SELECT nextval('supervision_notices_id_seq') AS id, f.* FROM found f
+    SELECT nextval('supervision_notices_id_seq') AS id, f.*,
+        coalesce(CAST(o.due ->> 'receive_due_at' AS timestamptz), :receive_due_at) AS receive_due_at,
+        coalesce(CAST(o.due ->> 'due_at' AS timestamptz), :due_at) AS due_at
+    FROM found f CROSS JOIN LATERAL (SELECT CAST(:own AS jsonb) -> CAST(f.department_id AS text) AS due) AS o
 ), given AS (
     INSERT INTO supervision_notices (id, key, kind, ticket_id, department_id, words, sent_at, receive_due_at, due_at)
-    SELECT id, key, :kind, ticket_id, department_id, :words, :now, :receive_due_at, :due_at FROM numbered
+    SELECT id, key, :kind, ticket_id, department_id, :words, :now, receive_due_at, due_at FROM numbered
     ON CONFLICT DO NOTHING RETURNING id
 ), written AS (
     {
     _JOURNAL.format(
         act="{act}",
         note=":words",
-        details="jsonb_build_object('notice', f.id, 'due', CAST(:due_at AS timestamptz))",
+        details="jsonb_build_object('notice', f.id, 'due', f.due_at)",
         found="numbered",
         same="id",
     )
@@ -281,8 +287,8 @@ def rules_of(session: Session) -> Rules:
 def sweep(begin: Begin, *, now: datetime, batch: int = BATCH) -> Swept:
     """Re-evaluate everything that is open; returns what was new. Twice at once, or twice in turn, does it once."""
     with begin() as session:
-        rules, calendar = rules_of(session), granting.calendar(session)
-    plan = _Plan(begin=begin, rules=rules, calendar=calendar, now=now, batch=batch)
+        rules, calendars = rules_of(session), days.calendars(session, today=local_day(now))
+    plan = _Plan(begin=begin, rules=rules, calendars=calendars, now=now, batch=batch)
     settled = plan.repeat(_SETTLE_CARDS)
     lifted = plan.repeat(_LIFT_NOTICES)
     yellow = plan.repeat(_SHOW_YELLOW, counted=True) if rules.is_on(Trigger.YELLOW_CARD) else 0
@@ -298,9 +304,14 @@ class _Plan:
 
     begin: Begin
     rules: Rules
-    calendar: WorkCalendar
+    calendars: Calendars
     now: datetime
     batch: int
+
+    @property
+    def calendar(self) -> WorkCalendar:
+        """The city's, by which the ladder is climbed and the hours are kept."""
+        return self.calendars.city
 
     def repeat(self, statement: str, *, counted: bool = False, **given: Any) -> int:  # noqa: ANN401 - bound values
         """Run one statement, a batch and a transaction at a time, until it finds no full batch any more."""
@@ -421,10 +432,22 @@ class _Plan:
             _typed(_NOTIFY.format(source=source, act=kind.value)),
             counted=True,
             kind=kind.value,
-            receive_due_at=due_at(self.calendar, self.now, workdays=self.rules.receive_workdays),
-            due_at=due_at(self.calendar, self.now, workdays=self.rules.workdays(kind)),
+            **self._due(self.calendar, kind),
+            # Units that keep days of their own have deadlines of their own.
+            own=json.dumps(
+                {
+                    unit: {name: at.isoformat() for name, at in self._due(self.calendars.of(unit), kind).items()}
+                    for unit in self.calendars.units
+                }
+            ),
             **given,
         )
+
+    def _due(self, calendar: WorkCalendar, kind: NoticeKind) -> dict[str, datetime]:
+        return {
+            "receive_due_at": due_at(calendar, self.now, workdays=self.rules.receive_workdays),
+            "due_at": due_at(calendar, self.now, workdays=self.rules.workdays(kind)),
+        }
 
 
 _CARD_TRIGGERS: Final[Mapping[Card, Trigger]] = {Card.YELLOW: Trigger.YELLOW_CARD, Card.RED: Trigger.RED_CARD}

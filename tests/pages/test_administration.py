@@ -13,10 +13,9 @@ from hotline.people import queries as people
 from hotline.tickets import queries as tickets
 from hotline.wiring import Installation
 from routing import queries as routing
-from routing.clocks.granting import calendar
 from tests.makers import PASSWORD, dispatched_ticket, make_category, make_department, make_user, sign_in
 
-ADDRESSES = ["users", "departments", "categories", "calendar", "settings", "tokens", "jobs"]
+ADDRESSES = ["users", "departments", "categories", "calendar", "profiles", "profiles/new", "settings", "tokens", "jobs"]
 
 
 @pytest.fixture
@@ -145,27 +144,12 @@ def test_a_category_is_added_renamed_with_all_below_it_and_retired_from_the_leav
         assert [node.code for node in tickets.categories(session)] == ["CG"]
 
 
-def test_a_declared_day_changes_the_calendar_and_can_be_taken_back(browser: FlaskClient, tools: Installation) -> None:
-    data = {"day": "2026-12-24", "kind": "rest", "reason": "市政府通知"}
-    with tools.db.read() as session:
-        before = calendar(session).is_workday(datetime(2026, 12, 24).date())  # noqa: DTZ001 - a day has no zone
-    assert before
-    assert browser.post("/admin/calendar", data=data).status_code == 303
-    with tools.db.read() as session:
-        assert not calendar(session).is_workday(datetime(2026, 12, 24).date())  # noqa: DTZ001 - a day has no zone
-    browser.post("/admin/calendar", data={**data, "kind": "statutory"})
-    with tools.db.read() as session:
-        assert calendar(session).is_workday(datetime(2026, 12, 24).date())  # noqa: DTZ001 - a day has no zone
-    assert browser.post("/admin/calendar", data={"day": "soon", "kind": "rest"}).status_code == 422
-    assert browser.post("/admin/calendar", data={**data, "reason": ""}).status_code == 422
-
-
 def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation) -> None:
-    bad = browser.post("/admin/settings", data={"least": "120", "profile": "nowhere", "promise": "80"})
+    bad = browser.post("/admin/settings", data={"least": "120", "promise": "80"})
     assert bad.status_code == 422
     assert "50 到 100" in bad.text
     assert "90 到 99.9" in bad.text
-    good = {"on": "yes", "least": "95", "excluded": "CJ-01，HB", "profile": "shandong", "promise": "98.5"}
+    good = {"on": "yes", "least": "95", "excluded": "CJ-01，HB", "promise": "98.5"}
     assert browser.post("/admin/settings", data=good).status_code == 303
     with tools.db.read() as session:
         assert tickets.setting(session, "automatic_dispatch") == {
@@ -174,7 +158,6 @@ def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation
             "excluded": ["CJ-01", "HB"],
             "promise": 0.985,
         }
-        assert tickets.setting(session, "deadline_profile") == {"name": "shandong"}
     with tools.db.begin() as session:
         make_category(session, "HB-0101")
     assert "没有以“CJ-01、HB”开头的类别代码" in browser.get("/admin/settings").text

@@ -733,11 +733,11 @@ def test_the_parameters_of_a_step_are_plain_values() -> None:
 
 
 WORDS = [
-    pytest.param(WD5, "2026-10-08T16:40", {"overrides": ["2026-10-10=rest"]}, "10月10日（周六）按日历调整休息，不计入", id="an override to rest"),
+    pytest.param(WD5, "2026-10-08T16:40", {"overrides": ["2026-10-10=rest"]}, "本市 10月10日（周六）放假，不计入", id="an override to rest"),
     pytest.param(WD5, "2026-10-08T16:40", {"overrides": ["2026-10-10=rest"]}, "10月11日（周日）休息，不计入", id="and the Sunday after it, apart"),
-    pytest.param(WD5, "2026-10-08T16:40", {"overrides": ["2026-10-11=work"]}, "10月11日（周日）按日历调整上班，计入第3个工作日", id="an override to work"),
+    pytest.param(WD5, "2026-10-08T16:40", {"overrides": ["2026-10-11=work"]}, "本市 10月11日（周日）上班，计入第3个工作日", id="an override to work"),
     pytest.param(H4, "2026-10-09T16:00", {}, "10月10日（周六）为调休工作日，工作时间计入", id="hours on a make-up day"),
-    pytest.param(H4, "2026-10-10T16:00", {"overrides": ["2026-10-11=work"]}, "10月11日（周日）按日历调整上班，工作时间计入", id="hours on an override day"),
+    pytest.param(H4, "2026-10-10T16:00", {"overrides": ["2026-10-11=work"]}, "本市 10月11日（周日）上班，工作时间计入", id="hours on an override day"),
     pytest.param(H4, "2026-03-06T16:00", {}, "3月7日（周六）至3月8日（周日）休息，不计入", id="hours over a weekend"),
     pytest.param(H4, "2026-03-02T12:30", {}, "非工作时间，自2026-03-02（周一）13:00上班时起计时", id="hours from lunch"),
     pytest.param(H4, "2026-03-02T10:00", {}, "即时起算，2026-03-02（周一）10:00开始计时", id="hours at once"),

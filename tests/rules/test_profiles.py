@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from routing.clocks.profiles import (
     UnknownProfile,
     available,
     canonical,
-    in_force,
     load,
 )
 
@@ -183,18 +182,11 @@ def test_the_first_fitting_row_wins_clock_by_clock() -> None:
     assert profile.rule_for(ClockName.RETURN, **key) is None
 
 
-def test_a_ticket_keeps_the_version_of_its_day() -> None:
+def test_a_version_is_in_force_between_its_days() -> None:
     old = Profile.from_mapping(plain(version="1", effective_to="2025-12-31"))
-    new = Profile.from_mapping(plain(version="2", effective_from="2025-06-01"))
-    versions = [old, new]
-    assert in_force(versions, name="plain", day=date(2025, 5, 31)).version == "1"
-    assert in_force(versions, name="plain", day=date(2025, 6, 1)).version == "2"
-    assert in_force(versions, name="plain", day=date(2026, 1, 1)).version == "2"
-    with pytest.raises(UnknownProfile, match="2019-12-31"):
-        in_force(versions, name="plain", day=date(2019, 12, 31))
-    with pytest.raises(UnknownProfile):
-        in_force(versions, name="other", day=date(2026, 1, 1))
+    assert old.is_in_force(date(2025, 12, 31))
     assert not old.is_in_force(date(2026, 1, 1))
+    assert not old.is_in_force(old.effective_from - timedelta(days=1))
 
 
 def test_everyday_words_and_codes_mean_the_same() -> None:

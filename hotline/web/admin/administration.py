@@ -1,10 +1,10 @@
-"""The administrator's pages: users, departments, categories, calendar, settings, tokens, background work."""
+"""The administrator's pages: users, departments, categories, settings, tokens, background work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import redis
@@ -28,7 +28,6 @@ from hotline.wiring import SCHEDULE, queue_lengths
 from routing import actions as routing
 from routing import queries as routing_queries
 from routing.catalogue import territory, tree
-from routing.clocks import granting, profiles
 from routing.duty.rules import DUTY_SETTING, DutyPolicy
 from routing.models import DepartmentKind
 from routing.rules import AUTOMATIC_SETTING, AutomaticPolicy
@@ -36,7 +35,6 @@ from routing.rules import AUTOMATIC_SETTING, AutomaticPolicy
 bp = Blueprint("administration", __name__, url_prefix="/admin")
 _PAGE = 50
 _DEPARTMENT_FIELDS = ("code", "name", "short_name", "kind", "duty_phone", "parent_id", "region_code")
-_AHEAD = 60
 #: What a form without the field means, in percent.
 _PROMISE = "98"
 
@@ -509,81 +507,6 @@ def _leads(units: Sequence[routing_queries.DepartmentNode]) -> list[tuple[str, s
     return [("district", "属地县区政府"), *((each.code, each.name) for each in units)]
 
 
-# --- calendar ----------------------------------------------------------------------------------------------------
-
-
-@bp.get("/calendar")
-@page(Permission.SETTINGS_EDIT)
-def calendar() -> ResponseReturnValue:
-    """Show the next sixty days and what this city declared."""
-    return render_template("administration/calendar.html", page=_calendar_page({}, {}))
-
-
-@bp.post("/calendar")
-@page(Permission.SETTINGS_EDIT)
-def declare_day() -> ResponseReturnValue:
-    """Declare a workday or a day of rest, or take a declaration back."""
-    values = {name: forms.text(name) for name in ("day", "kind", "reason")}
-    try:
-        try:
-            day = date.fromisoformat(values["day"])
-        except ValueError as error:
-            raise Invalid({"day": "请选择日期。"}) from error
-        if values["kind"] not in {"work", "rest", "statutory"}:
-            raise Invalid({"kind": "请选择上班、休息或恢复法定安排。"})  # noqa: TRY301 - one answer to the form
-        if not values["reason"].strip() and values["kind"] != "statutory":
-            raise Invalid({"reason": "请填写依据（文件名称或文号）。"})  # noqa: TRY301 - one answer to the form
-        with db().begin() as session:
-            if values["kind"] == "statutory":
-                granting.forget_calendar_day(session, day=day, by=actor())
-            else:
-                granting.declare_day(
-                    session, day=day, is_workday=values["kind"] == "work", reason=values["reason"].strip(), by=actor()
-                )
-    except Invalid as error:
-        return render_template("administration/calendar.html", page=_calendar_page(values, error.fields)), 422
-    forms.told("success", f"已保存 {day.isoformat()} 的安排，新派工单即按此计时。")
-    return redirect(url_for("administration.calendar"), 303)
-
-
-def _calendar_page(values: dict[str, Any], errors: dict[str, list[str]]) -> ListPage:
-    today = local_day(now())
-    with db().read() as session:
-        days = granting.calendar(session)
-        declared = {row.day: row.reason for row in routing_queries.calendar_overrides(session)}
-    rows = []
-    for offset in range(_AHEAD + 1):
-        day = today + timedelta(days=offset)
-        rows.append(
-            Row(
-                href="",
-                cells={
-                    "day": day.isoformat(),
-                    "weekday": "周" + "一二三四五六日"[day.weekday()],
-                    "work": days.is_workday(day),
-                    "name": declared.get(day) or days.holiday_name(day),
-                    "declared": day in declared,
-                    "confirmed": days.is_confirmed(day),
-                },
-                tone=None if days.is_confirmed(day) else "warning",
-            )
-        )
-    ahead = days.confirmed_days_ahead(today)
-    notes = (
-        (f"工作日历已确认到 {ahead} 天之后。",)
-        if ahead >= _AHEAD
-        else (f"仅确认到 {ahead} 天之后，请尽快录入下一年度安排。",)
-    )
-    return ListPage(
-        rows=rows,
-        values={"day": "", "kind": "", "reason": "", **values},
-        errors=errors,
-        choices={"kinds": [("work", "上班"), ("rest", "休息"), ("statutory", "恢复法定安排")]},
-        notes=notes,
-        secret="" if ahead >= _AHEAD else "warning",
-    )
-
-
 # --- settings ----------------------------------------------------------------------------------------------------
 
 
@@ -597,8 +520,8 @@ def settings() -> ResponseReturnValue:
 @bp.post("/settings")
 @page(Permission.SETTINGS_EDIT)
 def change_settings() -> ResponseReturnValue:
-    """Change automatic dispatch and the deadline profile."""
-    values: dict[str, Any] = {name: forms.text(name) for name in ("least", "excluded", "profile")}
+    """Change automatic dispatch and what disputes are opened by."""
+    values: dict[str, Any] = {name: forms.text(name) for name in ("least", "excluded")}
     values |= {name: forms.text(name) for name in ("dispatches", "workdays")}
     values |= {"on": forms.flag("on"), "promise": forms.text("promise", _PROMISE)}
     problems: dict[str, str] = {}
@@ -608,8 +531,6 @@ def change_settings() -> ResponseReturnValue:
     promise = _share(str(values["promise"]))
     if promise is None or not 0.9 <= promise < 1:  # noqa: PLR2004 - a promise below nine in ten is none
         problems["promise"] = "请填写 90 到 99.9 之间的百分数。"
-    if values["profile"] not in profiles.available():
-        problems["profile"] = "请选择一个时限档案。"
     duty, wrong = _duty_policy(str(values["dispatches"]), str(values["workdays"]))
     problems |= wrong
     excluded = str(values["excluded"]).replace("，", ",").replace("、", ",")
@@ -627,9 +548,6 @@ def change_settings() -> ResponseReturnValue:
                 by=actor(),
                 now=now(),
             )
-            tickets.set_setting(
-                session, name=granting.PROFILE_SETTING, value={"name": values["profile"]}, by=actor(), now=now()
-            )
             tickets.set_setting(session, name=DUTY_SETTING, value=asdict(duty), by=actor(), now=now())
     except Invalid as error:
         return render_template("administration/settings.html", page=_settings_page(values, error.fields)), 422
@@ -642,7 +560,6 @@ def change_settings() -> ResponseReturnValue:
 def _settings_page(values: dict[str, Any], errors: dict[str, list[str]]) -> EditPage:
     with db().read() as session:
         policy = AutomaticPolicy.from_setting(ticket_queries.setting(session, AUTOMATIC_SETTING))
-        chosen = ticket_queries.setting(session, granting.PROFILE_SETTING) or {"name": "default"}
         duty = DutyPolicy.from_setting(ticket_queries.setting(session, DUTY_SETTING))
     return EditPage(
         key="settings",
@@ -652,14 +569,12 @@ def _settings_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Edit
             "least": f"{policy.least * 100:g}",
             "promise": f"{policy.promise * 100:g}",
             "excluded": "，".join(policy.excluded),
-            "profile": str(chosen["name"]),
             "dispatches": str(duty.dispatches),
             "workdays": str(duty.workdays),
             "model": tools().suggester.version or "没有可用的模型",
             **values,
         },
         errors=errors,
-        choices={"profiles": [(name, profiles.load(name).title) for name in profiles.available()]},
     )
 
 

@@ -1,0 +1,274 @@
+"""Days that administrators declare, for the city or for one unit, and the calendars that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from hotline.core.clock import local_day
+from hotline.core.errors import Conflict, Invalid, NotFound
+from hotline.core.permissions import Actor, Permission, require
+from hotline.core.text import clean_line
+from hotline.people.models import User
+from routing import paging
+from routing.clocks.calendars import BadCalendar, DayRow, Layer, Period, WorkCalendar, china
+from routing.clocks.models import CalendarDay
+from routing.models import Department
+from routing.queries import MOST_ROWS
+
+MOST_REASON: Final = 200
+#: How far ahead a day may be declared; the database holds nearly the same (not_far_ahead).
+FURTHEST: Final = timedelta(days=731)
+#: A unit's own days of longer ago than this are in no open count any more.
+_REMEMBERED_YEARS: Final = timedelta(days=3 * 366)
+
+
+@dataclass(frozen=True)
+class Calendars:
+    """The city's calendar and, on top of it, what each unit has declared for itself."""
+
+    city: WorkCalendar
+    units: Mapping[int, tuple[DayRow, ...]] = field(default_factory=dict)
+    _made: dict[int, WorkCalendar] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, department_id: int | None) -> WorkCalendar:
+        """Return the calendar by which a unit works; without a unit, or without days of its own, the city's."""
+        if department_id is None or department_id not in self.units:
+            return self.city
+        if department_id not in self._made:
+            self._made[department_id] = self.city.with_overrides(self.units[department_id], name="单位日历")
+        return self._made[department_id]
+
+    def having(self, row: DayRow | None, *, day: date, department_id: int | None) -> Calendars:
+        """Return the calendars as they would be with another declaration for a day, or with none."""
+        if department_id is None:
+            kept = {one: had for one, had in self.city.rows.items() if one != day}
+            under = china().rows.get(day)
+            plain = replace(self.city, rows=kept if under is None else {**kept, day: under})
+            return Calendars(city=plain.with_overrides([row]) if row else plain, units=self.units)
+        rows = [one for one in self.units.get(department_id, ()) if one.day != day]
+        return Calendars(city=self.city, units={**self.units, department_id: (*rows, *([row] if row else []))})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayWish:
+    """A day as an administrator writes it; without `is_workday` what was declared is taken back."""
+
+    day: date
+    department_id: int | None
+    is_workday: bool | None
+    hours: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayView:
+    """One declaration with the names that a person reads; in force until somebody ended it."""
+
+    row: CalendarDay
+    department: str
+    department_code: str
+    declared_by: str
+    ended_by: str
+
+
+@dataclass(frozen=True)
+class DayPage:
+    """One page of declarations, the latest first."""
+
+    rows: Sequence[DayView]
+    next_cursor: str = ""
+    previous_cursor: str = ""
+
+
+def calendars(session: Session, *, today: date | None = None) -> Calendars:
+    """Return every calendar in force; a row outside the statutory one is passed over, or it would stop all counts."""
+    since = today - _REMEMBERED_YEARS if today else date.min
+    rows = session.execute(
+        select(
+            CalendarDay.day,
+            CalendarDay.department_id,
+            CalendarDay.is_workday,
+            CalendarDay.hours,
+            CalendarDay.reason,
+        ).where(CalendarDay.ended_at.is_(None), CalendarDay.department_id.is_(None) | (CalendarDay.day >= since))
+    )
+    city, units = china(), dict[int, list[DayRow]]()
+    declared: list[DayRow] = []
+    for day, department_id, is_workday, hours, reason in rows:
+        if not city.covers(day):
+            continue
+        row = _row(
+            day, is_workday=is_workday, hours=hours, reason=reason, layer=Layer.UNIT if department_id else Layer.CENTRE
+        )
+        (units.setdefault(department_id, []) if department_id else declared).append(row)
+    return Calendars(
+        city=city.with_overrides(declared) if declared else city,
+        units={department_id: tuple(found) for department_id, found in units.items()},
+    )
+
+
+def asked(session: Session, wish: DayWish, *, now: datetime) -> DayRow | None:
+    """Check what an administrator wants of a day and return it as a calendar takes it; none takes a declaration back.
+
+    Raises `Invalid` by field: a day of the past, work or other hours for today (both would make people late who
+    kept their time), a day that nobody can know yet, no reason, hours that are none, and what is so already.
+    """
+    before = in_force(session, day=wish.day, department_id=wish.department_id)
+    problems = _when(wish, before, today=local_day(now))
+    if wish.department_id is not None:
+        unit = session.get(Department, wish.department_id)
+        if unit is None or not unit.active:
+            problems["department"] = "没有这个承办单位，或已停用。"
+    if wish.is_workday is None:
+        if before is None:
+            problems["kind"] = "这一天没有声明过，无需恢复。"
+        if problems:
+            raise Invalid(problems)
+        return None
+    reason = _reason(wish.reason, problems=problems)
+    hours = _hours(wish.hours, is_workday=wish.is_workday, problems=problems)
+    same = before is not None and (before.is_workday, before.hours) == (wish.is_workday, hours)
+    if same and not problems:
+        problems["kind"] = "这一天已经是这样声明的。"
+    if problems:
+        raise Invalid(problems)
+    layer = Layer.CENTRE if wish.department_id is None else Layer.UNIT
+    return _row(wish.day, is_workday=wish.is_workday, hours=hours, reason=reason, layer=layer)
+
+
+def declare(session: Session, wish: DayWish, *, by: Actor, now: datetime) -> DayRow | None:
+    """Write a declaration down, or take one back; what was declared before ends now. See `asked` for refusals.
+
+    Deadlines that are counted already do not move by this alone: `routing.clocks.recounting.order_day` does both.
+    """
+    require(by, Permission.SETTINGS_EDIT)
+    row = asked(session, wish, now=now)
+    before = in_force(session, day=wish.day, department_id=wish.department_id, lock=True)
+    if before is not None:
+        before.ended_at, before.ended_by = now, by.user_id
+        session.flush()  # one declaration of a day is in force at a time
+    if row is not None:
+        session.add(
+            CalendarDay(
+                day=row.day,
+                department_id=wish.department_id,
+                is_workday=row.is_workday,
+                hours=",".join(map(str, row.periods)),
+                reason=row.name,
+                declared_by=by.user_id,
+                declared_at=now,
+            )
+        )
+        session.flush()  # the database's own refusals come here
+    session.info.get("granting", {}).clear()
+    return row
+
+
+def in_force(session: Session, *, day: date, department_id: int | None, lock: bool = False) -> CalendarDay | None:
+    """Return what is declared for a day, for the city or for one unit."""
+    query = select(CalendarDay).where(
+        CalendarDay.day == day,
+        CalendarDay.department_id.is_(None) if department_id is None else CalendarDay.department_id == department_id,
+        CalendarDay.ended_at.is_(None),
+    )
+    if lock:
+        query = query.with_for_update()  # two administrators with one day: one after the other
+    return session.scalars(query).first()
+
+
+def one(session: Session, day_id: int) -> CalendarDay:
+    """Return a declaration that is in force; `NotFound`, or `Conflict` when it has ended."""
+    row = session.get(CalendarDay, day_id)
+    if row is None:
+        raise NotFound
+    if row.ended_at is not None:
+        raise Conflict("这一天的声明已被取消或替换，请刷新后查看。")
+    return row
+
+
+def listed(
+    session: Session, *, department_id: int | None = None, city: bool = False, cursor: str = "", limit: int = 30
+) -> DayPage:
+    """Return declarations, the latest first: all, those of the city, or those of one unit, also ended ones."""
+    ended = aliased(User)
+    query: Any = (  # a select of several columns has no readable type
+        select(CalendarDay, Department.name, Department.code, User.display_name, ended.display_name)
+        .join(Department, Department.id == CalendarDay.department_id, isouter=True)
+        .join(User, User.id == CalendarDay.declared_by, isouter=True)
+        .join(ended, ended.id == CalendarDay.ended_by, isouter=True)
+    )
+    if city:
+        query = query.where(CalendarDay.department_id.is_(None))
+    elif department_id is not None:
+        query = query.where(CalendarDay.department_id == department_id)
+    return DayPage(
+        *paging.by_time(
+            session,
+            query,
+            at=CalendarDay.declared_at,
+            number=CalendarDay.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.declared_at, one.row.id),
+        )
+    )
+
+
+def _view(  # noqa: PLR0917 - the columns of the select above
+    row: CalendarDay, unit: str | None, code: str | None, by: str | None, ended_by: str | None
+) -> DayView:
+    return DayView(
+        row=row, department=unit or "", department_code=code or "", declared_by=by or "", ended_by=ended_by or ""
+    )
+
+
+def _row(day: date, *, is_workday: bool, hours: str, reason: str, layer: Layer) -> DayRow:
+    periods = tuple(Period.parse(part) for part in hours.split(",")) if hours else ()
+    return DayRow(day=day, is_workday=is_workday, name=reason, periods=periods, layer=layer)
+
+
+def _when(wish: DayWish, before: CalendarDay | None, *, today: date) -> dict[str, str]:
+    """Return what is wrong with the day itself."""
+    gives_time = before is not None and before.is_workday if wish.is_workday is None else not wish.is_workday
+    furthest = min(today + FURTHEST, china().last_day)
+    if wish.day < today:
+        return {"day": "不能更改已经过去的日期：已到期的时限是按当时的日历算的。"}
+    if wish.day == today and not gives_time:
+        return {"day": "当天只能声明休息；上班或改变时段须至少提前一天。"}
+    if wish.day > furthest:
+        return {"day": f"最远只能声明到 {furthest}。"}
+    return {}
+
+
+def _reason(written: str, *, problems: dict[str, str]) -> str:
+    reason = clean_line(written)
+    if not reason:
+        problems["reason"] = "请填写依据（文件名称或文号）。"
+    elif len(reason) > MOST_REASON:
+        problems["reason"] = f"最多 {MOST_REASON} 字。"
+    return reason
+
+
+def _hours(written: str, *, is_workday: bool, problems: dict[str, str]) -> str:
+    """Return hours in one spelling; what is wrong with them goes among the problems."""
+    written = written.replace("，", ",").replace("：", ":").replace("—", "-").replace("、", ",").strip(" ,")
+    if not written:
+        return ""
+    if not is_workday:
+        problems["hours"] = "休息日不填工作时段。"
+        return ""
+    try:
+        periods = tuple(Period.parse(part) for part in written.split(","))
+        DayRow(day=date.min, is_workday=True, periods=periods)
+    except BadCalendar as refused:
+        problems["hours"] = refused.message
+        return ""
+    return ",".join(map(str, periods))
