@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Final, TypeVar
 
 import click
+from typing_extensions import override
 
 from hotline.cli import Refused
 from hotline.core.clock import SHANGHAI, local, local_day
@@ -46,8 +48,26 @@ class BadOption(Refused):
 
     exit_code = 2
 
+    def to_mapping(self) -> dict[str, Any]:
+        """Write the refusal for a program: the option that it is about, and the sentence."""
+        option, colon, _rest = self.message.partition("：")
+        named = option if colon and option.startswith("--") else ""
+        return {"error": {"code": "bad_option", "option": named, "message": self.message}}
 
-@click.command(help="不建工单，直接计算各项时限并逐步说明理由。未写时区的时间按北京时间理解。")
+
+class _Command(click.Command):
+    """Tells also what click itself refuses in one sentence, and for a program that asked for JSON in JSON."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        as_json = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as refused:
+            raise _told(BadOption(_sentence(refused)), as_json=as_json) from None
+
+
+@click.command(cls=_Command, help="不建工单，直接计算各项时限并逐步说明理由。未写时区的时间按北京时间理解。")
 @click.option("--profile", "profile_name", default="", metavar="NAME", help=f"时限档案：{'、'.join(available())}")
 @click.option("--type", "request_type", default="", metavar="TYPE", help=f"诉求类型：{'、'.join(REQUEST_TYPES)}")
 @click.option("--urgency", default="一般", show_default=True, help=f"紧急程度：{'、'.join(URGENCIES)}")
@@ -56,7 +76,7 @@ class BadOption(Refused):
 @click.option("--start", default="", metavar="TIME", help="派单时间，如 2026-10-09T16:40")
 @click.option("--registered", default="", metavar="TIME", help="登记时间（派单时限的起点）；不写与 --start 相同")
 @click.option("--suspend", multiple=True, metavar="FROM/TO[/KIND]", help="暂停起止；TO 留空到最长期限自动恢复；可多次")
-@click.option("--extend", metavar="N", help="延期的工作日数")
+@click.option("--extend", multiple=True, metavar="N", help="延期的工作日数；再次延期可重复写，须加 --higher-level")
 @click.option("--extend-asked", default="", metavar="TIME", help="申请延期的时间；不写取 --now，都不写视为派单时")
 @click.option("--higher-level", is_flag=True, help="延期已经上级批准")
 @click.option("--redispatch", multiple=True, metavar="TIME", help="退单获准并改派的时间；可多次")
@@ -66,7 +86,10 @@ class BadOption(Refused):
 @click.option("--json", "as_json", is_flag=True, help="输出 JSON")
 def deadline(**given: Any) -> None:  # noqa: ANN401 - click hands over what it parsed, one name per option above
     """Read the options, count, print; a bad option is told in one sentence with exit code 2."""
-    answer = _answer(given)
+    try:
+        answer = _answer(given)
+    except BadOption as refused:
+        raise _told(refused, as_json=given["as_json"]) from None
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2) if given["as_json"] else _in_words(answer))
 
 
@@ -116,10 +139,18 @@ def _answer(given: Mapping[str, Any]) -> dict[str, Any]:
         )
 
     clocks = _read("--start", counted)
-    if given["extend"] is not None:
-        extension = _extension(given, profile=profile, calendar=calendar, clocks=clocks, now=now)
-        clocks = _read("--extend", lambda: counted(extension))
+    granted: list[Extension] = []
+    for text in given["extend"]:
+        granted.append(
+            _extension(text, given, profile=profile, calendar=calendar, clocks=clocks, earlier=granted, now=now)
+        )
+        clocks = _read("--extend", functools.partial(counted, *granted))
     handle = _handle(clocks)
+    warnings += [
+        f"--suspend：自 {moment_in_words(local(change.starts_at))} 的暂停开始时已经到期，不影响到期。"
+        for change in changes
+        if isinstance(change, Suspension) and change.starts_at >= handle.due_at
+    ]
     answer: dict[str, Any] = {
         "profile": profile.name,
         "version": profile.version,
@@ -180,17 +211,19 @@ def _redispatch(text: str, *, start: datetime) -> Change:
 
 
 def _extension(
+    text: str,
     given: Mapping[str, Any],
     *,
     profile: Profile,
     calendar: WorkCalendar,
     clocks: Sequence[Clock],
+    earlier: Sequence[Extension],
     now: datetime | None,
 ) -> Extension:
     try:
-        workdays = int(given["extend"])
+        workdays = int(text)
     except ValueError:
-        raise BadOption(f"--extend：“{given['extend']}”不是整数，应为延期的工作日数。") from None
+        raise BadOption(f"--extend：“{text}”不是整数，应为延期的工作日数。") from None
     handle = _handle(clocks)
     asked = _moment("--extend-asked", given["extend_asked"]) if given["extend_asked"] else now or handle.started_at
     _read(
@@ -201,6 +234,7 @@ def _extension(
             clock=handle,
             asked_at=asked,
             workdays=workdays,
+            earlier=earlier,
             higher_level=given["higher_level"],
         ),
     )
@@ -264,6 +298,24 @@ def _in_words(answer: Mapping[str, Any]) -> str:
         late = "、".join(CLOCK_LABELS[ClockName(name)] for name in state["overdue"]) or "无"
         lines.append(f"此刻：{card}；已超期：{late}；工作日历已确认至 {answer['confirmed_until']}")
     return "\n".join([*lines, *(f"注意：{text}" for text in answer["warnings"])])
+
+
+def _told(refused: BadOption, *, as_json: bool) -> BadOption:
+    """Put the refusal on the output stream, too, where a program waits for JSON; the sentence is told as always."""
+    if as_json:
+        click.echo(json.dumps(refused.to_mapping(), ensure_ascii=False, indent=2))
+    return refused
+
+
+def _sentence(refused: click.UsageError) -> str:
+    """Say in our words what click refuses."""
+    match refused:
+        case click.NoSuchOption():
+            return f"{refused.option_name}：没有这个选项，用 --help 查看可用的选项。"
+        case click.BadOptionUsage():
+            return f"{refused.option_name}：没有写值。"
+        case _:
+            return f"多余的参数，时间中有空格时请加引号：{refused.format_message()}"
 
 
 def _read(option: str, read: Callable[[], _T]) -> _T:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hotline.core.clock import SHANGHAI
-from routing.clocks.calendars import BadCalendar, DayRow, WorkCalendar, china
+from routing.clocks.calendars import BadCalendar, DayRow, Layer, Period, WorkCalendar, china
 from routing.clocks.deadlines import (
     Card,
     Change,
@@ -29,6 +29,7 @@ from routing.clocks.deadlines import (
     clock_named,
     clocks_for,
     due_at,
+    shifted,
 )
 from routing.clocks.profiles import ClockName, Profile, load
 from routing.clocks.steps import StepCode
@@ -353,6 +354,11 @@ HISTORIES = [
     pytest.param("shandong", "2026-03-02T10:00", [stop("2026-03-03T09:00/2026-03-06T18:00"), Redispatched(at("2026-03-04T10:00"))], "2026-03-13 18:00", "2026-03-13 18:00", id="a pause that is running when the unit changes goes on for the new one"),
     pytest.param("shandong", "2026-03-02T10:00", [Extension(at("2026-03-05T10:00"), 5), Redispatched(at("2026-03-06T10:00"))], "2026-03-13 18:00", "2026-03-16 18:00", id="an extension of the former unit is not the new unit's, but the citizen was told of it"),
     pytest.param("shandong", "2026-03-02T10:00", [stop("2026-03-03T09:00/2026-03-04T18:00"), Reclassified(at("2026-03-05T10:00"), profile=load("dalian"))], "2026-04-01 23:59", "2026-04-01 23:59", id="a profile changed mid-ticket keeps the pause (GLPI 15605, 6902)"),
+    pytest.param("default", "2026-03-02T10:00", [stop("2026-03-03T09:00/2026-03-04T18:00"), Reclassified(at("2026-03-05T10:00"), profile=limited({"workdays": 8}))], "2026-03-16 18:00", "2026-03-16 18:00", id="a profile changed mid-ticket from ten days to eight: 3 and 4 lost, 5=1 6=2 9-13=7 16=8"),
+    pytest.param("default", "2026-03-02T10:00", [Extension(at("2026-03-05T10:00"), 5), Reclassified(at("2026-03-06T10:00"), profile=limited({"workdays": 8}))], "2026-03-19 18:00", "2026-03-19 18:00", id="a profile changed mid-ticket keeps the extension: eight end on 12, five more 13=1 16-19=5"),
+    pytest.param("default", "2026-03-02T10:00", [Reclassified(at("2026-03-03T10:00"), profile=limited({"workdays": 8})), Reclassified(at("2026-03-04T10:00"), profile=load("default"))], "2026-03-16 18:00", "2026-03-16 18:00", id="a profile changed and changed back, as if nothing had been"),
+    pytest.param("default", "2026-03-02T10:00", [Reclassified(at("2026-03-03T10:00"), profile=limited({"workdays": 8})), ReturnAccepted(at("2026-03-04T10:00"))], "2026-03-16 18:00", "2026-03-12 18:00", id="a profile changed mid-ticket and then another unit: eight from 5 March, the total eight from 3"),
+    pytest.param("default", "2026-03-02T10:00", [Reclassified(at("2026-03-03T10:00"), profile=limited({"workdays": 8}), request_type="咨询")], "2026-03-12 18:00", "2026-03-12 18:00", id="a profile and the type changed at once"),
     pytest.param("default", "2026-03-02T10:00", [stop("2026-03-03T09:00/2026-03-04T18:00"), Reclassified(at("2026-03-05T10:00"), request_type="咨询")], "2026-03-06 18:00", "2026-03-06 18:00", id="another type is another limit from the same start, pause kept"),
     pytest.param("default", "2026-03-02T10:00", [Reclassified(at("2026-03-05T10:00"), urgency="紧急")], "2026-03-03 10:00", "2026-03-03 10:00", id="raised to urgent, the limit may have passed already"),
     pytest.param("default", "2026-03-02T10:00", [Reclassified(at("2026-03-05T10:00"), sla_class="疑难复杂")], "2026-03-23 18:00", "2026-03-23 18:00", id="declared difficult, fifteen days from the first"),
@@ -782,6 +788,55 @@ def test_a_change_in_words(change: Change, at_the_unit: str, for_the_citizen: st
     found = clocks("default", "2026-03-02T10:00", change)
     assert at_the_unit in [step.text for step in one(found).steps]
     assert for_the_citizen in [step.text for step in one(found, "total").steps]
+
+
+def test_a_profile_that_is_named_again_is_told_once() -> None:
+    shorter = limited({"workdays": 8})
+    found = clocks(
+        "default",
+        "2026-03-02T10:00",
+        Reclassified(at("2026-03-03T10:00"), profile=shorter),
+        Reclassified(at("2026-03-04T10:00"), profile=shorter, sla_class="疑难复杂"),
+    )
+    assert told(one(found), StepCode.EDITION) == [
+        "2026-03-03（周二）10:00 改按“test”1 版的时限，自原起点重新计算，已有暂停照算"
+    ]
+    assert len(told(one(found), StepCode.RECLASSIFIED)) == 1
+
+
+def test_a_unit_and_the_city_are_told_apart_with_their_reasons() -> None:
+    rows = [
+        DayRow(date(2026, 10, 13), is_workday=False, name="市政府通知", layer=Layer.CENTRE),
+        DayRow(date(2026, 10, 14), is_workday=False, name="馆庆", layer=Layer.UNIT),
+        DayRow(date(2026, 10, 15), is_workday=True, name="馆庆", periods=(Period(540, 720),), layer=Layer.UNIT),
+    ]
+    clock = one(clocks(limited(WD5), "2026-10-09T16:40", calendar=china().with_overrides(rows)))
+    # Sat 10=1 Mon 12=2, 13 and 14 at rest, 15=3 16=4 19=5.
+    assert clock.due_at == at("2026-10-19T18:00")
+    assert [step.text for step in clock.steps if step.code.value.startswith("override")] == [
+        "本市 10月13日（周二）放假（市政府通知），不计入",
+        "该单位 10月14日（周三）放假（馆庆），不计入",
+        "该单位 10月15日（周四）上班 09:00-12:00（馆庆），计入第3个工作日",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("due", "day", "was", "override", "expected"),
+    [
+        pytest.param("2026-10-21T18:00", "2026-10-19", True, "rest", "2026-10-22T18:00", id="rest before due: the next working day"),
+        pytest.param("2026-10-23T18:00", "2026-10-23", True, "rest", "2026-10-26T18:00", id="rest on the due day, a Friday: Monday"),
+        pytest.param("2026-10-21T18:00", "2026-10-22", True, "rest", "2026-10-21T18:00", id="rest after due: nothing"),
+        pytest.param("2026-10-21T18:00", "2026-10-18", False, "work", "2026-10-20T18:00", id="work on a Sunday before due: a day earlier"),
+        pytest.param("2026-10-19T18:00", "2026-10-18", False, "work", "2026-10-18T18:00", id="work on the Sunday before a Monday: that Sunday"),
+        pytest.param("2026-10-21T18:00", "2026-10-19", False, "rest", "2026-10-21T18:00", id="rest as before: nothing"),
+        pytest.param("2026-10-18T18:00", "2026-10-18", False, "work", "2026-10-18T18:00", id="due on the day itself: nothing"),
+    ],
+)  # fmt: skip
+def test_a_part_keeps_its_number_of_working_days(
+    due: str, day: str, *, was: bool, override: str, expected: str
+) -> None:
+    calendar = unit(f"{day}={override}")
+    assert shifted(calendar, at(due), day=date.fromisoformat(day), was_workday=was) == at(expected)
 
 
 def test_a_clock_counted_back_says_from_what() -> None:

@@ -173,6 +173,23 @@ def test_names_that_make_no_difference_are_pointed_out() -> None:
     assert asked(source="省12345")["warnings"] == []
 
 
+def test_a_pause_that_comes_too_late_is_pointed_out() -> None:
+    answer = asked("--suspend", "2026-10-23/2026-10-26")
+    assert due(answer) == "2026-10-22T18:00:00+08:00"
+    assert answer["warnings"] == ["--suspend：自 2026-10-23（周五）00:00 的暂停开始时已经到期，不影响到期。"]
+
+
+def test_a_second_extension_by_a_higher_level_adds_to_the_first() -> None:
+    assert due(asked("--extend", "5", "--extend", "3", "--higher-level")) == "2026-11-03T18:00:00+08:00"
+
+
+def test_what_is_left_over_on_the_line_is_told_in_one_sentence() -> None:
+    result = CliRunner().invoke(deadline, ["--json", "--start", "2026-10-09", "16:40"])
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["message"].startswith("多余的参数")
+    assert CliRunner().invoke(deadline, ["--start"]).exit_code == 2
+
+
 def test_the_words_for_a_person() -> None:
     code, out, err = run("--now", "2026-10-22T18:01", source="蓝鸟")
     assert (code, err) == (0, "")
@@ -224,6 +241,12 @@ BAD = [
     pytest.param(["--calendar-override", "2026-10-10=maybe"], {}, "--calendar-override：“maybe”不是工作时段", id="an override that says nothing"),
     pytest.param(["--calendar-override", "2026-10-10=rest", "--calendar-override", "2026-10-10=work"], {}, "--calendar-override：2026-10-10", id="overrides that contradict"),
     pytest.param(["--calendar-override", "1999-10-10=rest"], {}, "--calendar-override：日历", id="an override outside the calendar"),
+    pytest.param(["--extend", "5", "--extend", "3"], {}, "--extend：延期最多 1 次，已用完，再次延期须经上级批准", id="a second extension"),
+    pytest.param(["--extend", "5", "--extend", "3", "--higher-level"], {"profile": "shandong"}, "--extend：延期最多 1 次，已用完。", id="a second extension where no level may"),
+    pytest.param(["--extend", "-3"], {}, "--extend：延期须至少为 1", id="a negative extension"),
+    pytest.param(["--extned", "3"], {}, "--extned：没有这个选项", id="an option that is none"),
+    pytest.param([], {"start": "2009-06-01T10:00", "profile": "xuzhou"}, "--start：时限档案 xuzhou 自 2015-01-01 起生效", id="long before the calendar"),
+    pytest.param(["--suspend", "2037-01-01/2037-01-02"], {}, "--suspend：日历“全国法定日历”不包含", id="a suspension outside the calendar"),
     pytest.param(["--hours", "18:00-09:00"], {}, "--hours：", id="hours backwards"),
     pytest.param(["--hours", "09:00-12:00,11:00-13:00"], {}, "--hours：", id="hours that overlap"),
 ]  # fmt: skip
@@ -232,7 +255,11 @@ BAD = [
 @pytest.mark.parametrize(("extra", "changed", "sentence"), BAD)
 def test_a_bad_option_is_told_in_one_sentence(extra: list[str], changed: dict[str, str | None], sentence: str) -> None:
     code, out, err = run(*extra, "--json", **changed)
-    assert (code, out) == (2, "")
+    assert code == 2
+    told = json.loads(out)["error"]
+    assert (told["code"], told["message"]) == ("bad_option", err.removeprefix("错误：").rstrip("\n"))
+    assert told["option"] == sentence.partition("：")[0]
+    assert (run(*extra, **changed)[0], run(*extra, **changed)[1]) == (2, "")
     assert err.startswith(f"错误：{sentence}")
     assert err.count("\n") == 1
     assert "Traceback" not in err
