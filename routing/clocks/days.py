@@ -10,12 +10,12 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
+from hotline.core import paging
 from hotline.core.clock import local_day
 from hotline.core.errors import Conflict, Invalid, NotFound
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.people.models import User
-from routing import paging
 from routing.clocks.calendars import BadCalendar, DayRow, Layer, Period, WorkCalendar, china
 from routing.clocks.models import CalendarDay
 from routing.models import Department

@@ -13,13 +13,13 @@ from typing import Any, Final
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
 
+from hotline.core import paging
 from hotline.core.clock import local_day
 from hotline.core.errors import Conflict, Invalid, NotFound
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
-from routing import paging
 from routing.clocks import granting, profiles
 from routing.clocks.models import Adjustment, AdjustmentKind, ProfileEdition, ProfileVersion
 from routing.clocks.profiles import REQUEST_TYPES, SLA_CLASSES, URGENCIES, BadProfile, ClockName, Limit, Profile
