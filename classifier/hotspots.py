@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
@@ -30,13 +31,20 @@ _CLOSE: Final = 0.08
 """Average likeness within a topic below which two groups stay apart (rarity counts squared, so it is small)."""
 _JOIN: Final = 0.045
 """Likeness to a topic's middle from which a message that names the topic's anchor joins it."""
-_COHESIVE: Final = 0.08
-"""Average likeness of bodies below which a group shares a place or a subject, but hardly one matter."""
+_SAME_CAUSE: Final = 0.014
+"""Likeness of bodies without the anchor, to the middle one of a topic, below which a message has another cause."""
+_NAMES: Final = 0.4
+"""Share of an anchor's pairs of characters with which one of the group names it after all (a slip, a short form)."""
+_COHESIVE: Final = 0.07
+"""Average likeness of bodies without the anchor below which a group shares a place or a subject, but not one matter."""
+_VOTE: Final = 1.2
+"""What the logarithm of all votes weighs beside a citizen who writes."""
 _AT_ONCE: Final = 6_000
 """Messages clustered exactly in one piece; more are parted by their nearest neighbours first."""
 _ANCHOR_SHARE: Final = 0.55
 _ANCHOR_LENGTHS: Final = range(3, 9)
 _FEWEST: Final = 3
+_NO_LETTER: Final = re.compile(r"[^\w]+")
 _BUSY: Final = timedelta(days=90)
 
 
@@ -81,20 +89,17 @@ def topics(
         return ()
     progress("读取文本")
     read = [fields(message.title, message.body[:400]) for message in messages]
-    vectoriser = Vectoriser.fit(read, _BLOCKS)
-    rows = _sharpened(vectoriser, vectoriser.transform(read))
-    border = len(vectoriser.vocabularies[0])
+    texts = _Texts(read)
     progress("归并相近诉求")
-    groups = _groups(rows, border)
+    groups = _groups(texts.rows, texts.border)
     progress("补充同一事项")
-    gathered = _gathered(read, rows, border, groups, fewest=fewest)
+    gathered = _gathered(texts, groups, fewest=fewest)
     progress("计算热度")
-    strings = [f"{one.title}\n{one.body}" for one in read]
     found = [
         (
             heat([messages[at] for at in members])
-            * _cohesion(rows[members], border)
-            * _purity(strings, anchor, members),
+            * _cohesion(texts, anchor, members)
+            * _purity(texts.strings, anchor, members),
             anchor,
             members,
         )
@@ -112,7 +117,7 @@ def heat(messages: Sequence[Message]) -> float:
 
     Distinct citizens within the topic's busiest ninety days; a third for each citizen outside them (a subject
     that trickles in all year is not hot); three tenths for each repeat by the same citizen (insistence counts,
-    but one person cannot make a topic); plus 2 ln(1 + votes) (votes are damped: one message of four
+    but one person cannot make a topic); plus 1.2 ln(1 + votes) (votes are damped: one message of four
     thousand has half of all votes); times 1 to 1.5 by the median gap between messages.
     """
     order = sorted(messages, key=lambda message: message.at)
@@ -127,7 +132,31 @@ def heat(messages: Sequence[Message]) -> float:
     density = math.exp(-float(np.median(gaps)) / 7)
     people = busiest + (len(everyone) - busiest) / 3 + 0.3 * (len(order) - len(everyone))
     votes = sum(message.votes for message in order)
-    return (people + 2 * math.log1p(votes)) * (1 + 0.5 * density)
+    return (people + _VOTE * math.log1p(votes)) * (1 + 0.5 * density)
+
+
+class _Texts:
+    """All messages as strings and as rows of numbers; the place can be taken out, so that the cause is left."""
+
+    def __init__(self, read: Sequence[Fields]) -> None:
+        self.read = read
+        self._vectoriser = Vectoriser.fit(read, _BLOCKS)
+        self.border = len(self._vectoriser.vocabularies[0])
+        self.rows = _sharpened(self._vectoriser, self._vectoriser.transform(read))
+        # A name is a name with or without the dot that some put in its middle.
+        self.strings = [f"{_bare(one.title)}\n{_bare(one.body)}" for one in read]
+
+    def causes(self, members: Sequence[int], anchor: str) -> Any:  # noqa: ANN401 - scipy's matrices ship no types
+        """Return the bodies of some messages as rows without what the anchor says."""
+        bodies = [
+            replace(self.read[at], body=self.read[at].body.replace(anchor, "") if anchor else self.read[at].body)
+            for at in members
+        ]
+        return _sharpened(self._vectoriser, self._vectoriser.transform(bodies))[:, self.border :]
+
+
+def _bare(string: str) -> str:
+    return _NO_LETTER.sub("", string)
 
 
 def _sharpened(vectoriser: Vectoriser, rows: Any) -> Any:  # noqa: ANN401 - scipy's matrices ship no types
@@ -142,19 +171,19 @@ def _sharpened(vectoriser: Vectoriser, rows: Any) -> Any:  # noqa: ANN401 - scip
     return sparse.hstack(blocks, format="csr", dtype=np.float32)
 
 
-def _cohesion(rows: Any, border: int) -> float:  # noqa: ANN401 - scipy's matrices ship no types
+def _cohesion(texts: _Texts, anchor: str, members: Sequence[int]) -> float:
     """Return 1 for a group whose bodies tell one matter, less for one that merely shares a place or a subject."""
-    count = rows.shape[0]
-    near = (rows[:, border:] @ rows[:, border:].T).toarray()
-    mean = (near.sum() - np.trace(near)) / max(1, count * (count - 1))
-    return float(min(1.0, mean / _COHESIVE))
+    rows = texts.causes(members, anchor)
+    near = (rows @ rows.T).toarray()
+    mean = (near.sum() - np.trace(near)) / max(1, len(members) * (len(members) - 1))
+    return float(min(1.0, mean / _COHESIVE) ** 2)
 
 
 def _purity(strings: Sequence[str], anchor: str, members: Sequence[int]) -> float:
-    """Return 1 when whoever names the anchor means this matter; little for an anchor that is a mere subject."""
+    """Return 1 when whoever names the anchor means this matter, less for a place of many matters."""
     naming = sum(anchor in string for string in strings) if anchor else 0
     inside = sum(anchor in strings[at] for at in members) if anchor else 0
-    return math.sqrt(inside / naming) if naming else 0.5
+    return float((inside / naming) ** 0.25) if naming else 0.5
 
 
 def _groups(rows: Any, border: int) -> list[NDArray[np.int64]]:  # noqa: ANN401 - scipy's matrices ship no types
@@ -200,34 +229,53 @@ def _likeness(one: Any, other: Any, border: int) -> Numbers:  # noqa: ANN401 - s
     return np.asarray(_TITLE_SHARE * titles + (1 - _TITLE_SHARE) * bodies, np.float32)
 
 
-def _gathered(
-    read: Sequence[Fields],
-    rows: Any,  # noqa: ANN401 - scipy's matrices ship no types
-    border: int,
-    groups: list[NDArray[np.int64]],
-    *,
-    fewest: int,
-) -> list[tuple[str, list[int]]]:
-    """Give each group its anchor, join groups that share it, and fetch messages that name it and are alike."""
-    strings = [f"{one.title}\n{one.body}" for one in read]
-    common = Counter(run for one in read for run in _runs(one.title))
-    taken: dict[int, int] = {}
+def _gathered(texts: _Texts, groups: list[NDArray[np.int64]], *, fewest: int) -> list[tuple[str, list[int]]]:
+    """Give each group its anchor, and keep and fetch the messages that name it and tell the same cause."""
+    common = Counter(run for one in texts.read for run in _runs(_bare(one.title)))
+    taken: set[int] = set()
     topics_: list[tuple[str, list[int]]] = []
     for group in sorted(groups, key=lambda one: (-len(one), int(one[0]))):
         members = [int(at) for at in group if int(at) not in taken]
         if len(members) < fewest:
             continue
-        anchor = _anchor([strings[at] for at in members], common, len(read))
-        middle = rows[members]
-        free = [at for at, string in enumerate(strings) if anchor and anchor in string and at not in taken]
-        free = sorted(set(free) - set(members))
-        if free:
-            near = _likeness(rows[free], middle, border).mean(axis=1)
-            members += [at for at, value in zip(free, near.tolist(), strict=True) if value >= _JOIN]
-        for at in members:
-            taken[at] = len(topics_)
-        topics_.append((anchor, sorted(members)))
+        anchor = _anchor([texts.strings[at] for at in members], common, len(texts.read))
+        if anchor:
+            members = _of_one_matter(texts, anchor, members, taken)
+        taken.update(members)
+        if len(members) >= fewest:
+            topics_.append((anchor, members))
     return topics_
+
+
+def _of_one_matter(texts: _Texts, anchor: str, group: Sequence[int], taken: set[int]) -> list[int]:
+    """Return who names the anchor (the place) and, with the anchor taken out, tells what the group tells (the cause).
+
+    A neighbour of the same cause does not name the place, another trouble of the same place does not tell the cause.
+    """
+    inside = set(group)
+    naming = [
+        at
+        for at, string in enumerate(texts.strings)
+        if at not in taken and _named(anchor, string) >= (_NAMES if at in inside else 1.0)
+    ]
+    core = [at for at, one in enumerate(naming) if one in inside]
+    if len(core) < 2:  # noqa: PLR2004 - one message has no fellows to be compared with
+        return []
+    near = _likeness(texts.rows[naming], texts.rows[[naming[at] for at in core]], texts.border).mean(axis=1)
+    causes = texts.causes(naming, anchor)
+    alike = (causes @ causes[core].T).toarray()
+    alike[core, np.arange(len(core))] = np.nan  # nobody is his own witness
+    # The middle one and not the mean: two who share another trouble would speak for each other.
+    usual = np.nanmedian(alike, axis=1)
+    return [one for at, one in enumerate(naming) if usual[at] >= _SAME_CAUSE and (one in inside or near[at] >= _JOIN)]
+
+
+def _named(anchor: str, string: str) -> float:
+    """Return how much of a name a text holds, by pairs of characters."""
+    if anchor in string:
+        return 1.0
+    pairs = [anchor[at : at + 2] for at in range(len(anchor) - 1)]
+    return sum(pair in string for pair in pairs) / max(1, len(pairs))
 
 
 def _runs(title: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -225,10 +226,7 @@ def test_topics_gather_by_place_and_cause_and_rank_by_heat() -> None:
     messages = [
         *heated(9, place="云栖雅苑", cause="旁边搅拌站粉尘噪音扰民"),
         *heated(5, place="松风苑", cause="夜宵摊油烟直排"),
-        *[
-            Message(id=f"x{at}", title=one.title, body=one.body, at=NOON, citizen=str(at))
-            for at, one in enumerate(examples()[::4])
-        ],
+        *others(),
     ]
     first, second = hotspots.topics(messages, top=2)
     assert set(first.ids) == {f"云栖雅苑{at}" for at in range(9)}
@@ -237,6 +235,51 @@ def test_topics_gather_by_place_and_cause_and_rank_by_heat() -> None:
     assert (first.rank, second.rank) == (1, 2)
     assert first.heat > second.heat
     assert (first.ends_at - first.starts_at).days == 8
+
+
+def others() -> list[Message]:
+    """Return what many people say of many matters."""
+    return [
+        Message(id=f"x{at}", title=leaf.sentences[0].title, body=leaf.sentences[0].body, at=NOON, citizen=f"x{at}")
+        for at, leaf in enumerate(seeds.load().leaves[::3])
+    ]
+
+
+def test_a_topic_is_one_place_and_one_cause_whatever_its_neighbours_say() -> None:
+    def told(number: str, title: str, body: str, days: int) -> Message:
+        return Message(id=number, title=title, body=body, at=NOON + timedelta(days=days), citizen=number)
+
+    same = [
+        told(f"same{at}", f"{before}云栖雅苑小区{after}", f"{begin}云栖雅苑小区{after}，混凝土搅拌站{body}", at)
+        for at, (before, after, begin, body) in enumerate(
+            (
+                ("", "旁边搅拌站粉尘大", "", "白天粉尘满天，窗台一层灰，请环保局查处。"),
+                ("投诉", "附近搅拌站噪音", "住在", "半夜噪音不断，罐车排队鸣笛，没法睡。"),
+                ("反映", "边上违建搅拌站", "", "没有手续就开工，粉尘噪音扰民。"),
+                ("", "搅拌站扰民", "我家孩子咳嗽，", "粉尘太大，要求搬走。"),
+                ("请管管", "外的搅拌站", "", "罐车进出，噪音和粉尘都超标。"),
+                ("", "居民苦于搅拌站", "关于", "夜里噪音扰民，多次反映没人管。"),
+            )
+        )
+    ]
+    messages = [
+        *same,
+        told("elsewhere", "松风里旁边搅拌站粉尘大", "松风里旁边的混凝土搅拌站白天粉尘满天，窗台一层灰。", 3),
+        told("dotted", "云栖·雅苑小区搅拌站太吵", "云栖·雅苑小区旁边的混凝土搅拌站噪音扰民，罐车整夜不停。", 4),
+        told("school", "云栖雅苑小区入学划片", "云栖雅苑小区的孩子今年划到哪所小学，什么时候公布？", -200),
+        told("doors", "云栖雅苑小区电梯困人", "云栖雅苑小区三号楼电梯上周关了两次人，物业说等配件。", 300),
+        *others(),
+    ]
+    topic = hotspots.topics(messages, top=1)[0]
+    assert set(topic.ids) == {*(one.id for one in same), "dotted"}
+    assert topic.place == "云栖雅苑小区"
+    assert (topic.ends_at - topic.starts_at).days == 5
+
+
+def test_a_hundred_thousand_votes_do_not_outweigh_many_who_write() -> None:
+    many = hotspots.heat(heated(20, place="甲", cause="乙"))
+    few = heated(4, place="甲", cause="乙")
+    assert hotspots.heat([replace(few[0], votes=100_000), *few[1:]]) < many
 
 
 def test_heat_counts_citizens_damps_votes_and_ignores_a_campaign_of_one() -> None:
