@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from classifier import evaluation, store
+from classifier import departments, evaluation, store
 from classifier import model as models
 from classifier import seeds as seed_corpus
 from classifier.errors import TooFewExamples
@@ -53,6 +54,11 @@ class Example:
     provenance: str = ""
     request_type: str = ""
     """What kind of request people said it is; empty where nobody did."""
+    department: str = ""
+    """Who leads by people's decision; empty where nobody decided."""
+    department_weight: float = 1.0
+    assist: tuple[str, ...] = ()
+    """Who helped, where a department is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +101,19 @@ def train_default(corpus: Seeds, folder: Path) -> None:
     store.save(learnt.model, folder, made_from=learnt.made_from)
 
 
-def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recipe = DEFAULT_RECIPE) -> Learnt:
+def learn_default(
+    corpus: Seeds,
+    extra: Sequence[Example] = (),
+    *,
+    recipe: Recipe = DEFAULT_RECIPE,
+    usual: departments.Usual | None = None,
+) -> Learnt:
     """Learn category, first-level label and request type from the corpus and from people's corrections.
 
     A correction's label is a leaf code; one that the corpus does not know becomes a new category, which works
-    from its first examples on. Where it also says a request type, that is learnt as well.
+    from its first examples on. Where it also says a request type, that is learnt as well, and, with the `usual`
+    departments of a city's categories, who leads and who helps (classifier.departments). The label may be empty
+    where only the department is known.
     """
     messages: list[Fields] = []
     categories: list[str | None] = []
@@ -117,7 +131,7 @@ def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recip
             weights.append(1.0)
     for example in extra:
         messages.append(fields(example.title, example.body))
-        categories.append(example.label)
+        categories.append(example.label or None)
         types.append(example.request_type or None)
         weights.append(example.weight)
     known = corpus.by_code
@@ -137,14 +151,16 @@ def learn_default(corpus: Seeds, extra: Sequence[Example] = (), *, recipe: Recip
     )
     if len({one for one in types if one}) > 1:
         tasks.append(Task(name=REQUEST_TYPE, labels=types, weights=weights))
+    tasks += _department_tasks(len(messages) - len(extra), extra) if usual else []
     fitted = models.fit(messages, tasks, recipe=recipe)
     return Learnt(
         fit=fitted,
         made_from={
+            **_departments_made_from(fitted, tasks, extra, usual or {}),
             "seed_leaves": len(corpus.leaves),
             "seed_sentences": sum(len(leaf.sentences) for leaf in corpus.leaves),
             "seed_digest": corpus.digest[:12],
-            "corrections": len(extra),
+            "corrections": sum(bool(one.label) for one in extra),
             "request_types": sum(bool(one.request_type) for one in extra),
         },
     )
@@ -243,6 +259,45 @@ def compare(candidate: Model, incumbent: Model, holdout: Sequence[Example], *, m
         worse=worse,
         reason=reason,
     )
+
+
+def _department_tasks(before: int, extra: Sequence[Example]) -> list[Task]:
+    """Return what is to be learnt of departments from people's decisions; `before` sentences of the corpus say nothing.
+
+    A ticket with two helpers teaches the first: a head has one label for a message.
+    """
+    weights = [1.0] * before + [one.department_weight for one in extra]
+    nothing: list[str | None] = [None] * before
+    led = nothing + [one.department or None for one in extra]
+    helped = nothing + [(one.assist[0] if one.assist else NONE) if one.department else None for one in extra]
+    found = [departments.task(departments.LEAD, led, weights), departments.task(departments.ASSIST, helped, weights)]
+    return [one for one in found if one is not None]
+
+
+def _departments_made_from(
+    fitted: Fit, tasks: Sequence[Task], extra: Sequence[Example], usual: departments.Usual
+) -> dict[str, Any]:
+    """Return how the voices of decisions and of categories are pooled, fitted on messages that neither had seen."""
+    led = next((one for one in tasks if one.name == departments.LEAD), None)
+    if led is None:
+        return {}
+    unseen, heads = fitted.unseen, fitted.model.heads
+    rows = np.flatnonzero(~np.isnan(unseen[CATEGORY][:, 0]) & ~np.isnan(unseen[departments.LEAD][:, 0]))
+    sizes = fitted.sizes[rows]
+    trunk = None
+    if heads[CATEGORY].trunk:
+        trunk = heads[FIRST].judgement(np.nan_to_num(unseen[FIRST][rows]), sizes)
+    start = len(led.labels) - len(extra)
+    mine, its = departments.fit(
+        heads[CATEGORY].judgement(unseen[CATEGORY][rows], sizes, trunk=trunk),
+        heads[departments.LEAD].judgement(unseen[departments.LEAD][rows], sizes),
+        [extra[at - start].department for at in rows.tolist()],
+        usual,
+    )
+    count = Counter(label for label in led.labels if label)
+    pool = departments.Pool(learnt=mine, category=its, decisions=dict(sorted(count.items())))
+    helped = sum(bool(one.assist) for one in extra)
+    return {"departments": {**pool.as_json(), "helped": helped if departments.ASSIST in heads else 0}}
 
 
 def _seed_examples(corpus: Seeds, labels: set[str]) -> list[Example]:

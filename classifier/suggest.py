@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from classifier import explanations, features, learning, seeds, store, text
+from classifier import departments, explanations, features, learning, seeds, store, text
 from classifier.explanations import Highlight
 from classifier.model import LIKELY, NONE, Judgement, Model
 from classifier.newcomers import MOST, Newcomer, Newcomers
@@ -55,6 +55,8 @@ class Departments:
 
     lead: tuple[Candidate, ...] = ()
     assist: tuple[Candidate, ...] = ()
+    voices: Mapping[str, departments.Voices] = field(default_factory=dict)
+    """For each lead why it is proposed, where decisions about departments were learnt from; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +149,8 @@ class Suggester:
                 reasons=tuple(reasons),
             )
         rows = self.model.vectors([message])
-        answers = {task: self._answer(task, judged) for task, judged in self.model.judge_all(rows).items()}
+        answered = self.model.judge_all(rows)
+        answers = {task: self._answer(task, judged) for task, judged in answered.items()}
         category = self._with_newcomers(
             answers.get(learning.CATEGORY, answers.get(learning.LABEL, Answer())), title, body
         )
@@ -164,7 +167,7 @@ class Suggester:
             category=category,
             first=answers.get(learning.FIRST, Answer()),
             request_type=answers.get(learning.REQUEST_TYPE, Answer()),
-            departments=self._departments(category),
+            departments=self._departments(category, answered),
             urgency=signals.urgency.at_least(self._usual_urgency(category)),
             risks=signals.risks,
             places=signals.places,
@@ -241,24 +244,35 @@ class Suggester:
         sure_enough = category.best is not None and category.best.probability >= LIKELY
         return leaf.urgency if leaf and sure_enough else ""
 
-    def _departments(self, category: Answer) -> Departments:
-        """Share the chances of the candidate categories among their lead and assisting departments."""
-        leads: dict[str, float] = {}
-        assists: dict[str, float] = {}
-        for at, candidate in enumerate(category.candidates):
-            leaf = self._corpus.by_code.get(candidate.label)
-            if leaf is None:
-                continue
-            leads[leaf.lead] = leads.get(leaf.lead, 0.0) + candidate.probability
-            for code in leaf.assist:
-                assists[code] = max(assists.get(code, 0.0), candidate.probability)
-            if at > 0:
-                # A matter of two departments shows as a close second: its lead is the one to help.
-                assists[leaf.lead] = max(assists.get(leaf.lead, 0.0), candidate.probability)
-        ranked = sorted(leads.items(), key=lambda pair: -pair[1])
+    def _departments(self, category: Answer, answered: Mapping[str, Judgement]) -> Departments:
+        """Pool what the candidate categories say of departments with what people decided about departments."""
+        usual = {
+            one.label: (leaf.lead, leaf.assist)
+            for one in category.candidates
+            if (leaf := self._corpus.by_code.get(one.label)) is not None
+        }
+        leads, helpers = departments.by_category([(one.label, one.probability) for one in category.candidates], usual)
+        pool = departments.Pool.of(self.made_from)
+        # A category that the model has not learnt yet is one whose departments it has not learnt either.
+        learnt = {} if category.best is not None and self._is_new(category.best.label) else answered
+        led = departments.chances(learnt[departments.LEAD], 0) if departments.LEAD in learnt else {}
+        helped = departments.chances(learnt[departments.ASSIST], 0) if departments.ASSIST in learnt else {}
+        every = departments.pooled(leads, led, pool)
+        ranked = sorted(every.items(), key=lambda pair: -pair[1])[:_TOP]
         first = ranked[0][0] if ranked else ""
+        assists = departments.helped(helpers, helped)
         helping = sorted(((code, p) for code, p in assists.items() if code != first), key=lambda pair: -pair[1])
-        return Departments(lead=_candidates(ranked[:_TOP]), assist=_candidates(helping[:_TOP]))
+        return Departments(
+            lead=_candidates(ranked),
+            assist=_candidates(helping[:_TOP]),
+            voices={code: departments.voices(code, leads, led, pool) for code, _ in ranked}
+            if led and not pool.follows
+            else {},
+        )
+
+    def _is_new(self, code: str) -> bool:
+        heads = self.model.heads if self.model is not None else {}
+        return learning.CATEGORY in heads and code not in heads[learning.CATEGORY].labels
 
 
 def _candidates(pairs: list[tuple[str, float]]) -> tuple[Candidate, ...]:

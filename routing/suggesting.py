@@ -20,12 +20,14 @@ from routing.catalogue import editions as catalogue
 from routing.catalogue import territory
 from routing.catalogue.territory import owner_of
 from routing.learning import limits
+from routing.learning.examples import DISTRICT
 from routing.models import Department, Suggestion
 from routing.queries import department_by_code
 from routing.relations.models import Merge
 from routing.rules import Decision, decide
 
 if TYPE_CHECKING:  # the model and its libraries are loaded by the processes that ask it, and by no other
+    from classifier.departments import Voices
     from classifier.explanations import Highlight
     from classifier.signals import Risk
     from classifier.suggest import Suggester, Suggestions
@@ -70,6 +72,7 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         else None
     )
     policy = limits.policy(session)
+    territorial = _territorial(session, ticket.region_id)
     urgency = max_urgency(ticket.urgency, said.urgency.level)
     decision = decide(
         policy=policy,
@@ -79,7 +82,7 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         abstained=said.category.abstained and (lead is None or lead.probability < policy.least),
         risks=[*(risk["name"] for risk in body["risks"]), *(str(flag) for flag in ticket.flags if flag != MODEL_DOWN)],
         urgency=urgency,
-        territorial=_territorial(session, ticket.region_id),
+        territorial=territorial,
         stated=stated.code if stated else "",
         catalogue=proposal.lead_code if proposal else "",
         catalogue_name=proposal.lead if proposal else "",
@@ -87,7 +90,9 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
     department = department_by_code(session, decision.department) if decision.automatic else None
     if decision.automatic and (department is None or not department.active):
         decision = Decision(reason="建议的承办单位不存在或已停用。")
-    suggested = department or (department_by_code(session, lead.label) if lead else None)
+    # The government of the place is as much an answer as any other: what a person does with it is a trial.
+    named = (territorial if lead.label == DISTRICT else lead.label) if lead else ""
+    suggested = department or (department_by_code(session, named) if named else None)
     suggestion = actions.store_suggestion(
         session,
         Suggestion(
@@ -161,7 +166,9 @@ def told(said: Suggestions) -> dict[str, Any]:
         "version": said.model_version,
         "category": candidates(said.category.candidates),
         "request_type": candidates(said.request_type.candidates),
-        "departments": candidates(said.departments.lead),
+        "departments": [
+            {**row, **_voices(said.departments.voices.get(row["code"]))} for row in candidates(said.departments.lead)
+        ],
         "assist": candidates(said.departments.assist),
         "urgency": said.urgency.level,
         "urgency_words": list(said.urgency.words),
@@ -170,6 +177,14 @@ def told(said: Suggestions) -> dict[str, Any]:
         "reasons": list(said.reasons),
         "abstained": said.abstained,
     }
+
+
+def _voices(found: Voices | None) -> dict[str, Any]:
+    """Return why a department has its chance, where people's decisions about departments were learnt from."""
+    if found is None:
+        return {}
+    learnt = None if found.learnt is None else round(found.learnt, 4)
+    return {"learnt": learnt, "by_category": round(found.category, 4), "decisions": found.decisions}
 
 
 def max_urgency(stated: Urgency, found: str) -> Urgency:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from hotline.tickets.models import Category, Ticket
+from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.learning.labels import STANDING
 from routing.learning.models import Side, TrainingSide
@@ -39,7 +40,8 @@ CONTRADICTED: Final = 0.3
 DERIVED: Final = 0.5
 DEFINITION_WEIGHT: Final = 1.0
 _TOLD: Final = {Provenance.ANSWERED, Provenance.RETURN_UPHELD, Provenance.RULED, Provenance.RETURN_REFUSED}
-_DISTRICT: Final = "district"
+#: Which district's government is meant follows from the place, never from the words.
+DISTRICT: Final = "district"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,10 @@ class Gathered:
     provenance: str
     #: The request type that holds, empty where nobody decided one.
     request_type: str = ""
+    #: Who leads by decision (`DISTRICT` for the government of a place), and who helped; empty where nobody decided.
+    department: str = ""
+    department_weight: float = 1.0
+    assist: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +82,11 @@ class Material:
 
 
 def gather(session: Session) -> list[Gathered]:
-    """Return what holds about the categories of tickets, weighed by how well founded it is (docs/learning.md)."""
-    leads = {
-        code: (lead, tuple(assist))
-        for code, lead, assist in session.execute(select(Category.code, Category.lead, Category.assist))
-    }
+    """Return what holds about the categories of tickets, weighed by how well founded it is (docs/learning.md).
+
+    Where only the department of a ticket was decided, its label is empty.
+    """
+    leads = usual(session)
     districts = set(session.scalars(select(Department.code).where(Department.kind == DepartmentKind.DISTRICT)))
     newest = (
         select(
@@ -107,6 +113,7 @@ def gather(session: Session) -> list[Gathered]:
             newest.c.provenance,
             duty.label,
             duty.provenance,
+            duty.weight,
             kind.label,
         )
         .join(Ticket, Ticket.id == newest.c.ticket_id)
@@ -125,7 +132,7 @@ def gather(session: Session) -> list[Gathered]:
         .limit(MOST_EXAMPLES)
     )
     found = []
-    for ticket_id, title, content, at, label, weight, provenance, department, how, request_type in rows:
+    for ticket_id, title, content, at, label, weight, provenance, department, how, worth, request_type in rows:
         fits = how is None or _is_duty(department, leads.get(label, ("", ())), districts)
         final = how is not None and STANDING[how].rank >= STANDING[Provenance.AUDITED].rank
         found.append(
@@ -138,9 +145,19 @@ def gather(session: Session) -> list[Gathered]:
                 weight=weight if fits or not final else weight * CONTRADICTED,
                 provenance=str(provenance),
                 request_type=request_type or "",
+                department=department if how is not None and how is not Provenance.PROPOSED else "",
+                department_weight=worth or 1.0,
             )
         )
-    return [*found, *_derived(session, leads=leads, districts=districts, room=MOST_EXAMPLES - len(found))]
+    found += _derived(session, leads=leads, districts=districts, room=MOST_EXAMPLES - len(found))
+    found += _of_departments(session, but={one.ticket_id for one in found}, room=MOST_EXAMPLES - len(found))
+    return _with_departments(session, found, districts=districts)
+
+
+def usual(session: Session) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Return who usually leads and who helps in each category."""
+    rows = session.execute(select(Category.code, Category.lead, Category.assist))
+    return {code: (lead, tuple(map(str, assist))) for code, lead, assist in rows}
 
 
 def material(session: Session, gathered: Sequence[Gathered], *, groups: Sequence[int], now: datetime) -> Material:
@@ -163,17 +180,22 @@ def material(session: Session, gathered: Sequence[Gathered], *, groups: Sequence
     if fresh:
         session.execute(insert(TrainingSide).values(fresh).on_conflict_do_nothing())
 
-    def examples(chosen: Iterable[Gathered]) -> list[Example]:
+    def examples(chosen: Iterable[Gathered], *, measure: bool = False) -> list[Example]:
         return [
             Example(
                 title=redact(one.title),
                 body=redact(one.content),
-                label=one.label,
+                # A derived label is a guess: good enough to learn from, not to be measured by.
+                label=one.label if _firm(one) or not measure else "",
                 weight=one.weight,
                 provenance=one.provenance,
                 request_type=one.request_type,
+                department=one.department,
+                department_weight=one.department_weight,
+                assist=one.assist,
             )
             for one in chosen
+            if not measure or _firm(one) or one.department
         ]
 
     learning = [one for one in gathered if given[one.ticket_id] is Side.TRAIN]
@@ -181,16 +203,13 @@ def material(session: Session, gathered: Sequence[Gathered], *, groups: Sequence
     number = {one.ticket_id: group for one, group in zip(gathered, groups, strict=True)}
     old = [one for one in learning if cut is None or one.registered_at < cut]
     told = {number[one.ticket_id] for one in old}
-    # A derived label is a guess: good enough to learn from, not to be measured by.
     new = [
-        one
-        for one in learning
-        if cut is not None and one.registered_at >= cut and number[one.ticket_id] not in told and _firm(one)
+        one for one in learning if cut is not None and one.registered_at >= cut and number[one.ticket_id] not in told
     ]
     return Material(
         train=examples(old),
-        frozen=examples(one for one in gathered if given[one.ticket_id] is Side.HOLDOUT and _firm(one)),
-        newest=examples(new),
+        frozen=examples((one for one in gathered if given[one.ticket_id] is Side.HOLDOUT), measure=True),
+        newest=examples(new, measure=True),
         definitions=definitions(session),
         learnt_to=max((one.registered_at for one in old), default=None),
         left_out=sum(given[one.ticket_id] is Side.NEITHER for one in gathered),
@@ -289,8 +308,91 @@ def _derived(
                 label=mine[0],
                 weight=weight * DERIVED,
                 provenance="derived",
+                department=department,
+                department_weight=weight,
             )
     return list(found.values())
+
+
+def _of_departments(session: Session, *, but: set[int], room: int) -> list[Gathered]:
+    """Return tickets of which only the department was decided, the newest of each department."""
+    newest = (
+        select(
+            TrainingLabel.ticket_id,
+            TrainingLabel.label,
+            TrainingLabel.weight,
+            TrainingLabel.provenance,
+            func.row_number()
+            .over(partition_by=TrainingLabel.label, order_by=(TrainingLabel.at.desc(), TrainingLabel.id.desc()))
+            .label("place"),
+        )
+        .where(
+            TrainingLabel.task == LabelTask.DEPARTMENT,
+            TrainingLabel.superseded_at.is_(None),
+            TrainingLabel.provenance != Provenance.PROPOSED.value,
+        )
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            Ticket.id,
+            Ticket.title,
+            Ticket.content,
+            Ticket.registered_at,
+            newest.c.label,
+            newest.c.weight,
+            newest.c.provenance,
+        )
+        .join(newest, newest.c.ticket_id == Ticket.id)
+        .where(newest.c.place <= MOST_OF_A_LABEL)
+        .order_by(Ticket.registered_at.desc())
+        .limit(MOST_EXAMPLES)
+    )
+    found = [
+        Gathered(
+            ticket_id=ticket_id,
+            title=title,
+            content=content,
+            registered_at=at,
+            label="",
+            weight=weight,
+            provenance=str(provenance),
+            department=department,
+            department_weight=weight,
+        )
+        for ticket_id, title, content, at, department, weight, provenance in rows
+        if ticket_id not in but
+    ]
+    return found[: max(0, room)]
+
+
+def _with_departments(session: Session, found: Sequence[Gathered], *, districts: set[str]) -> list[Gathered]:
+    """Name every district alike, leave out who works no more, and add who helped."""
+    working = set(session.scalars(select(Department.code).where(Department.active)))
+    helpers: dict[int, list[str]] = defaultdict(list)
+    for ticket_id, code in session.execute(
+        select(Subtask.ticket_id, Department.code)
+        .join(Department, Department.id == Subtask.department_id)
+        .where(
+            Subtask.ticket_id.in_([one.ticket_id for one in found]),
+            Subtask.kind == PartKind.ASSIST,
+            or_(Subtask.ending.is_(None), Subtask.ending == PartEnding.ANSWERED),
+        )
+        .order_by(Subtask.id)
+    ):
+        helpers[ticket_id].append(code)
+
+    def alike(code: str) -> str:
+        return DISTRICT if code in districts else code if code in working else ""
+
+    return [
+        replace(
+            one,
+            department=alike(one.department),
+            assist=tuple(dict.fromkeys(alike(code) for code in helpers[one.ticket_id] if alike(code))),
+        )
+        for one in found
+    ]
 
 
 def _firm(one: Gathered) -> bool:
@@ -298,7 +400,7 @@ def _firm(one: Gathered) -> bool:
 
 
 def _leads(department: str, lead: str, districts: set[str]) -> bool:
-    return department == lead or (lead == _DISTRICT and department in districts)
+    return department == lead or (lead == DISTRICT and department in districts)
 
 
 def _is_duty(department: str, of: tuple[str, tuple[Any, ...]], districts: set[str]) -> bool:

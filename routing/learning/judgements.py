@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Float, Select, cast, func, select
+from sqlalchemy import Float, Select, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from hotline.core.clock import local_day
@@ -16,11 +16,12 @@ from hotline.core.permissions import Actor, Permission, require
 from hotline.tickets.models import Category, Ticket
 from hotline.tickets.queries import category_by_code
 from routing.learning import labels, training
+from routing.learning.examples import DISTRICT
 from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.learning.labels import STANDING
 from routing.learning.model_card import Judged
 from routing.learning.models import LearningAct
-from routing.models import Suggestion
+from routing.models import Department, DepartmentKind, Suggestion
 from routing.queries import visible_to
 
 #: What the card looks back on, and at most how many suggestions.
@@ -89,6 +90,46 @@ def judged(session: Session, *, now: datetime) -> list[Judged]:
             title=title,
         )
         for made_at, candidates, truth, length, channel, title in rows
+        if candidates
+    ]
+
+
+def judged_departments(session: Session, *, now: datetime) -> list[Judged]:
+    """Return the newest suggestions of a lead that people have decided since; all districts count as one.
+
+    Which district's government is meant follows from the place and not from the words.
+    """
+    newest = session.scalar(select(func.max(Suggestion.id))) or 0
+    rows = session.execute(
+        select(
+            Suggestion.made_at,
+            Suggestion.body["departments"],
+            case((Department.kind == DepartmentKind.DISTRICT, DISTRICT), else_=TrainingLabel.label),
+            func.char_length(Ticket.content),
+            Ticket.channel,
+        )
+        .join(
+            TrainingLabel,
+            (TrainingLabel.ticket_id == Suggestion.ticket_id)
+            & (TrainingLabel.task == LabelTask.DEPARTMENT)
+            & TrainingLabel.superseded_at.is_(None)
+            & (TrainingLabel.provenance != Provenance.PROPOSED.value),
+        )
+        .join(Department, Department.code == TrainingLabel.label)
+        .join(Ticket, Ticket.id == Suggestion.ticket_id)
+        .where(Suggestion.made_at >= now - WINDOW, Suggestion.id > newest - _READ_SUGGESTIONS)
+        .order_by(Suggestion.id.desc())
+        .limit(MOST_JUDGED)
+    )
+    return [
+        Judged(
+            day=local_day(made_at),
+            candidates=tuple((str(one["code"]), float(one["p"])) for one in candidates),
+            truth=truth,
+            length=length,
+            channel=channel.value,
+        )
+        for made_at, candidates, truth, length, channel in rows
         if candidates
     ]
 

@@ -147,6 +147,35 @@ class Card:
     corrections: tuple[Correction, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DepartmentCard:
+    """How the model does in naming who leads: what the promise is about."""
+
+    messages: int
+    accuracy: Share
+    top3: Share
+    calibration_error: float
+    lines: tuple[LabelLine, ...]
+
+
+def department_card(judged: Sequence[Judged]) -> DepartmentCard:
+    """Count how suggestions of a lead fared."""
+    total = len(judged)
+    bins = reliability([(one.sure, one.right) for one in judged])
+    return DepartmentCard(
+        messages=total,
+        accuracy=share(sum(one.right for one in judged), total),
+        top3=share(sum(one.truth in {code for code, _ in one.candidates[:3]} for one in judged), total),
+        calibration_error=calibration_error(bins, total),
+        lines=label_lines(judged),
+    )
+
+
+def calibration_error(bins: Sequence[Bin], total: int) -> float:
+    """Return the mean distance between how sure the model was and how often it was right."""
+    return sum(one.count * abs(one.sure - one.right.value) for one in bins) / max(1, total)
+
+
 def share(hits: int, of: int) -> Share:
     """Return a share with its Wilson interval; 0 to 1 when nothing was counted."""
     if of == 0:
@@ -181,7 +210,7 @@ def card(
         accuracy=share(sum(one.right for one in judged), total),
         top2=share(sum(one.truth in {code for code, _ in one.candidates[:2]} for one in judged), total),
         top3=share(sum(one.truth in {code for code, _ in one.candidates[:3]} for one in judged), total),
-        calibration_error=sum(one.count * abs(one.sure - one.right.value) for one in bins) / max(1, total),
+        calibration_error=calibration_error(bins, total),
         labels=label_lines(judged),
         groups=(*[name for name, _ in groups.most_common()], *sorted(said_only)),
         confusion={truth: dict(row) for truth, row in confusion.items()},

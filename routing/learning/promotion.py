@@ -108,9 +108,11 @@ def verdict(
     return Verdict(passed=True, reason=f"{told}；各类别下降均不超过 {margin:.2f}。", worse={})
 
 
-def with_types(about: Verdict, types: Verdict) -> Verdict:
-    """Return the verdict on a model of which the request types were compared as well; both must pass."""
-    if types.passed:
-        return Verdict(passed=about.passed, reason=f"{about.reason}诉求类型：{types.reason}", worse=about.worse)
-    reason = f"诉求类型：{types.reason}" if about.passed else f"{about.reason}诉求类型：{types.reason}"
-    return Verdict(passed=False, reason=reason, worse={**about.worse, **types.worse})
+def together(about: Verdict, others: Mapping[str, Verdict]) -> Verdict:
+    """Return the verdict on a model of which more than categories was compared, by name; all must pass."""
+    told = [f"{name}：{one.reason}" for name, one in others.items()]
+    failed = [f"{name}：{one.reason}" for name, one in others.items() if not one.passed]
+    passed = about.passed and not failed
+    parts = [about.reason, *told] if passed else [*([] if about.passed else [about.reason]), *failed]
+    worse = {label: pair for one in (about, *others.values()) for label, pair in one.worse.items()}
+    return Verdict(passed=passed, reason="".join(parts), worse=worse)

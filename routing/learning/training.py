@@ -32,8 +32,11 @@ from routing.learning.models import (
     ModelVersion,
     TrainingState,
 )
+from routing.models import Department
 
 if TYPE_CHECKING:
+    from classifier import departments
+    from classifier.departments import Pool
     from classifier.learning import Example
     from classifier.model import Model
     from classifier.seeds import Seeds
@@ -207,6 +210,7 @@ def learn(
     down with `failed`.
     """
     from classifier import learning, neighbours, registry, seeds, store
+    from classifier.departments import Pool
     from classifier.features import fields
 
     say("收集标签", 0.02)
@@ -214,6 +218,8 @@ def learn(
         reconcile(session, home=home, now=now())
         gathered = examples.gather(session)
         names = {code: path for code, path in session.execute(select(Category.code, Category.path))}  # noqa: C416
+        units = {code: name for code, name in session.execute(select(Department.code, Department.short_name))}  # noqa: C416
+        usual = examples.usual(session)
         given = settings(session)
     say("查找重复文本", 0.08)
     groups = [int(one) for one in neighbours.groups([fields(one.title, one.content).body for one in gathered])]
@@ -223,7 +229,7 @@ def learn(
     say(f"训练：{len(found.train)} 件标签和种子语料", 0.15)
     incumbent_folder = registry.folder_in_use(home)
     incumbent, incumbent_card = store.load(incumbent_folder)
-    learnt = learning.learn_default(corpus or seeds.load(), found.learnt)
+    learnt = learning.learn_default(corpus or seeds.load(), found.learnt, usual=usual)
     say("与在用模型比较", 0.85)
     frozen = tuple(_scored(model, found.frozen) for model in (learnt.model, incumbent))
     newest = tuple(_scored(model, found.newest) for model in (learnt.model, incumbent))
@@ -234,20 +240,28 @@ def learn(
         name: tuple(_scored_types(model, given_) for model in (learnt.model, incumbent))
         for name, given_ in (("frozen", found.frozen), ("newest", found.newest))
     }
+    others: dict[str, promotion.Verdict] = {}
     if types["frozen"][0].messages >= promotion.FEWEST_FROZEN:
-        # One model holds both: types may fluctuate within the margin so that they do not hold better categories back.
-        about_types = promotion.verdict(
-            frozen=(types["frozen"][0], types["frozen"][1]),
-            newest=(types["newest"][0], types["newest"][1]),
-            margin=given.margin,
-            slack=given.margin,
-        )
-        judged = promotion.with_types(judged, about_types)
+        # One model holds all: types may fluctuate within the margin so that they do not hold better categories back.
+        others["诉求类型"] = _verdict(types, margin=given.margin, slack=given.margin)
+    pool, leads, about_leads = _departments_compared(
+        (learnt.model, Pool.of(learnt.made_from)),
+        (incumbent, Pool.of(incumbent_card.made_from)),
+        found,
+        usual=usual,
+        margin=given.margin,
+        names={**units, examples.DISTRICT: "属地县区"},
+    )
+    if about_leads is not None:
+        others["承办单位"] = about_leads
+    judged = promotion.together(judged, others)
     made_from = {
         **learnt.made_from,
-        "labels": len(found.train),
+        "departments": {**learnt.made_from.get("departments", {}), **pool.as_json()},
+        "labels": sum(bool(one.label) for one in found.train),
+        "department_labels": sum(bool(one.department) for one in found.train),
         "definitions": len({one.label for one in found.definitions}),
-        "codes": sorted({one.label for one in found.learnt}),
+        "codes": sorted({one.label for one in found.learnt if one.label}),
         "learnt_to": found.learnt_to.isoformat() if found.learnt_to else None,
         "left_out": found.left_out,
         "compared_with": incumbent_card.version,
@@ -257,6 +271,7 @@ def learn(
         "frozen": {**_figures(learnt.model, found.frozen), "before": _told(frozen[1])},
         "newest": {**_figures(learnt.model, found.newest), "before": _told(newest[1])},
         "request_types": {name: {**_told(new), "before": _told(old)} for name, (new, old) in types.items()},
+        "departments": {name: {**_told(new), "before": _told(old)} for name, (new, old) in leads.items()},
         "passed": judged.passed,
         "worse": {label: list(pair) for label, pair in judged.worse.items()},
     }
@@ -485,6 +500,7 @@ def _scored(model: Model, given: Sequence[Example]) -> promotion.Scores:
     from classifier import learning
     from classifier.features import fields
 
+    given = [one for one in given if one.label]
     truth = [one.label for one in given]
     if not given:
         return promotion.scores([], [])
@@ -504,6 +520,72 @@ def _scored_types(model: Model, given: Sequence[Example]) -> promotion.Scores:
     return promotion.scores([one.request_type for one in known], judged.best())
 
 
+def _scored_departments(
+    model: Model, given: Sequence[Example], *, usual: departments.Usual, pool: Pool
+) -> promotion.Scores:
+    """Score who should lead on what people decided, as the suggester says it of a text."""
+    from classifier import departments, learning
+    from classifier.features import fields
+
+    known = [one for one in given if one.department]
+    if not known or learning.CATEGORY not in model.heads:
+        return promotion.scores([], [])
+    said = model.judge_all(model.vectors([fields(one.title, one.body) for one in known]))
+    told = departments.said(said[learning.CATEGORY], said.get(departments.LEAD), usual, pool)
+    return promotion.scores([one.department for one in known], told)
+
+
+def _departments_compared(
+    candidate: tuple[Model, Pool],
+    incumbent: tuple[Model, Pool],
+    found: examples.Material,
+    *,
+    usual: departments.Usual,
+    margin: float,
+    names: Mapping[str, str],
+) -> tuple[Pool, dict[str, tuple[promotion.Scores, ...]], promotion.Verdict | None]:
+    """Return how departments are told from now on, how both models did by set, and the verdict, where one can be given.
+
+    Where what was learnt of departments does not pass, they may still follow from the new model's categories.
+    """
+    from classifier.departments import Pool
+
+    sets = {"frozen": found.frozen, "newest": found.newest}
+    before = {
+        name: _scored_departments(incumbent[0], some, usual=usual, pool=incumbent[1]) for name, some in sets.items()
+    }
+    model, learnt = candidate
+
+    def compared(pool: Pool) -> tuple[Pool, dict[str, tuple[promotion.Scores, ...]], promotion.Verdict | None]:
+        scored: dict[str, tuple[promotion.Scores, ...]] = {
+            name: (_scored_departments(model, some, usual=usual, pool=pool), before[name])
+            for name, some in sets.items()
+        }
+        if scored["frozen"][0].messages < promotion.FEWEST_FROZEN:
+            return pool, scored, None
+        # What goes out by itself is a department: no slack here.
+        return pool, scored, _verdict(scored, margin=margin, names=names)
+
+    first = compared(learnt)
+    if learnt.follows or first[2] is None or first[2].passed:
+        return first
+    return compared(Pool())
+
+
+def _verdict(
+    scored: Mapping[str, tuple[promotion.Scores, ...]],
+    *,
+    margin: float,
+    slack: float = 0.0,
+    names: Mapping[str, str] | None = None,
+) -> promotion.Verdict:
+    """Compare (candidate, in use) on the frozen set and on the newest weeks."""
+    frozen, newest = scored["frozen"], scored["newest"]
+    return promotion.verdict(
+        frozen=(frozen[0], frozen[1]), newest=(newest[0], newest[1]), margin=margin, names=names, slack=slack
+    )
+
+
 def _told(found: promotion.Scores) -> dict[str, Any]:
     return {"messages": found.messages, "macro_f1": found.macro, "accuracy": found.accuracy, "f1": dict(found.f1)}
 
@@ -513,6 +595,7 @@ def _figures(model: Model, given: Sequence[Example]) -> dict[str, Any]:
     from classifier import evaluation, learning
     from classifier.features import fields
 
+    given = [one for one in given if one.label]
     if not given:
         return {"messages": 0}
     truth = [one.label for one in given]

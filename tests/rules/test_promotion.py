@@ -8,7 +8,7 @@ import pytest
 
 from routing.learning.examples import newest_from, sides
 from routing.learning.models import Side
-from routing.learning.promotion import Scores, Verdict, scores, verdict, with_types
+from routing.learning.promotion import Scores, Verdict, scores, together, verdict
 from routing.learning.training import LearningSettings, wanted
 
 NONE = scores([], [])
@@ -156,11 +156,11 @@ def test_request_types_may_fluctuate_within_the_margin_but_not_fall_out_of_it() 
 
     def judged(new: Scores) -> Verdict:
         types = verdict(frozen=(new, old), newest=(nothing, nothing), margin=0.05, slack=0.05)
-        return with_types(about, types)
+        return together(about, {"诉求类型": types})
 
     assert judged(slightly).passed
     assert not judged(badly).passed
     assert "诉求类型" in judged(badly).reason
     assert set(judged(badly).worse) == {"投诉", "咨询"}
     refused = Verdict(passed=False, reason="变差。", worse={"甲": (0.9, 0.1)})
-    assert not with_types(refused, Verdict(passed=True, reason="好。", worse={})).passed
+    assert not together(refused, {"诉求类型": Verdict(passed=True, reason="好。", worse={})}).passed

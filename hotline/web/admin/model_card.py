@@ -18,10 +18,22 @@ from hotline.web import drawing, forms, labels, present
 from hotline.web.desks import hints
 from hotline.web.drawing import Drawing, Line, Scale
 from hotline.web.gate import actor, db, now, page, tools
+from routing import queries as routing_queries
 from routing.learning import judgements, limits, model_card
 from routing.learning import queries as learning_queries
+from routing.learning.examples import DISTRICT
 from routing.learning.judgements import CategoryWords, Doubt
-from routing.learning.model_card import FEWEST_SHOWN, Bin, Card, Correction, LabelLine, Point, Share, Week
+from routing.learning.model_card import (
+    FEWEST_SHOWN,
+    Bin,
+    Card,
+    Correction,
+    DepartmentCard,
+    LabelLine,
+    Point,
+    Share,
+    Week,
+)
 from routing.learning.queries import VersionRow
 from routing.rules import AutomaticPolicy
 
@@ -94,6 +106,9 @@ class CardPage:
     made_at: str
     facts: Sequence[tuple[str, str]]
     figures: Sequence[tuple[str, str, str]]
+    departments_note: str
+    departments: Sequence[tuple[str, str, str]]
+    units: Sequence[tuple[str, int, str, str]]
     held_out: Sequence[tuple[str, str, str, str]]
     reliability: Drawing | None
     bins: Sequence[Bin]
@@ -161,7 +176,8 @@ def show() -> ResponseReturnValue:
 @page(Permission.MODEL_MANAGE, Permission.FIGURES_VIEW)
 def download() -> ResponseReturnValue:
     """Hand the model card out as a file: figures only, no text of anybody."""
-    card, _names, standing, policy = _read()
+    read = _read()
+    card, standing, policy = read.card, read.standing, read.policy
     body = {
         "version": tools().suggester.version,
         "made_at": local(now()).isoformat(timespec="seconds"),
@@ -171,6 +187,7 @@ def download() -> ResponseReturnValue:
         "made_from": standing.made_from if standing else {},
         "held_out": standing.figures if standing else {},
         "in_use": {**asdict(card), "corrections": [_without_words(one) for one in card.corrections]},
+        "departments": asdict(read.departments),
     }
     return Response(
         json.dumps(body, ensure_ascii=False, indent=1, default=str),
@@ -215,13 +232,27 @@ def settle(ticket_id: int) -> ResponseReturnValue:
     return render_template("model/settled.html", done=done), status
 
 
-def _read() -> tuple[Card, Mapping[str, str], VersionRow | None, AutomaticPolicy]:
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What the card is made from."""
+
+    card: Card
+    departments: DepartmentCard
+    paths: Mapping[str, str]
+    units: Mapping[str, str]
+    standing: VersionRow | None
+    policy: AutomaticPolicy
+
+
+def _read() -> _Read:
     from classifier.text import words  # brings the cutter: only with the first card
 
     at = now()
     with db().read() as session:
         judged = judgements.judged(session, now=at)
+        led = judgements.judged_departments(session, now=at)
         trials = limits.trials(session, now=at)
+        units = {unit.code: unit.short_name for unit in routing_queries.departments(session, active_only=False)}
         names = judgements.groups(session)
         policy = limits.policy(session)
         standing = learning_queries.in_use(session)
@@ -231,11 +262,20 @@ def _read() -> tuple[Card, Mapping[str, str], VersionRow | None, AutomaticPolicy
                 session, sorted({one.truth for one in judged} | {one.said for one in judged})
             ).items()
         }
-    return model_card.card(judged, trials, group_of=names, words_of=words), paths, standing, policy
+    return _Read(
+        card=model_card.card(judged, trials, group_of=names, words_of=words),
+        departments=model_card.department_card(led),
+        paths=paths,
+        units={**units, DISTRICT: "属地县区"},
+        standing=standing,
+        policy=policy,
+    )
 
 
 def _card_page() -> CardPage:
-    card, paths, standing, policy = _read()
+    read = _read()
+    card, paths, standing, policy = read.card, read.paths, read.standing, read.policy
+    led = read.departments
     shown = [line for line in card.labels if line.support >= FEWEST_SHOWN][:_MOST_LABELS]
     needed = policy.limit_for("")
     return CardPage(
@@ -249,6 +289,17 @@ def _card_page() -> CardPage:
             ("前三个候选之内", _interval(card.top3), f"{card.top3.hits} / {card.top3.of} 件"),
             ("校准误差", f"{card.calibration_error:.3f}" if card.messages else "—", "把握与实际正确率的平均差距"),
         ),
+        departments_note=_departments_note(standing),
+        departments=[
+            ("第一候选正确", _interval(led.accuracy), f"{led.accuracy.hits} / {led.accuracy.of} 件"),
+            ("前三个候选之内", _interval(led.top3), f"{led.top3.hits} / {led.top3.of} 件"),
+            ("校准误差", f"{led.calibration_error:.3f}" if led.messages else "—", "把握与实际正确率的平均差距"),
+        ],
+        units=[
+            (read.units.get(one.label, one.label), one.support, _interval(one.precision), _interval(one.recall))
+            for one in led.lines
+            if one.support >= FEWEST_SHOWN
+        ][:_MOST_LABELS],
         held_out=_held_out(standing),
         reliability=_reliability(card.reliability) if card.reliability else None,
         bins=card.reliability,
@@ -278,21 +329,40 @@ def _facts(card: Card, standing: VersionRow | None) -> list[tuple[str, str]]:
     ]
 
 
+def _departments_note(standing: VersionRow | None) -> str:
+    """Return in words where the suggestion of a lead comes from."""
+    made = standing.made_from if standing and standing.made_from else tools().suggester.made_from
+    pool = made.get("departments") or {}
+    decisions = pool.get("decisions") or {}
+    if not decisions or not pool.get("learnt"):
+        return "承办单位目前按类别的通常主办单位给出：各单位的派单结论还不够单独学习，或学了并不更准。"
+    helped = int(pool.get("helped") or 0)
+    return (
+        f"承办单位由两方面合成：从 {sum(decisions.values()):,} 件派单结论学到的 {len(decisions)} 个单位，"
+        f"和类别的通常主办单位；结论不足的单位仍按类别。"
+        + (f"协办单位从 {helped:,} 件有协办的工单学习。" if helped else "协办单位按类别给出。")
+    )
+
+
 def _held_out(standing: VersionRow | None) -> list[tuple[str, str, str, str]]:
     if standing is None:
         return []
+    figures = standing.figures
+    sets = [("类别", figures), ("承办单位", figures.get("departments") or {})]
+    sets.append(("诉求类型", figures.get("request_types") or {}))
     rows = []
-    for key, words in (("frozen", "留存样本"), ("newest", "最近样本")):
-        found = standing.figures.get(key) or {}
-        if found.get("messages"):
-            rows.append(
-                (
-                    words,
-                    f"{found['messages']} 件",
-                    f"{found.get('before', {}).get('macro_f1', 0):.3f} → {found['macro_f1']:.3f}",
-                    f"{found['accuracy']:.1%}",
+    for task, of in sets:
+        for key, words in (("frozen", "留存样本"), ("newest", "最近样本")):
+            found = of.get(key) or {}
+            if found.get("messages"):
+                rows.append(
+                    (
+                        f"{task}：{words}",
+                        f"{found['messages']} 件",
+                        f"{found.get('before', {}).get('macro_f1', 0):.3f} → {found['macro_f1']:.3f}",
+                        f"{found['accuracy']:.1%}",
+                    )
                 )
-            )
     return rows
 
 

@@ -148,7 +148,7 @@ def departments(
         department = _territorial(known.values(), region_code) if code == _DISTRICT else known.get(code)
         if department is None and code != _DISTRICT:
             continue
-        reason = f"按类别{names}" if because else "按相近类别的承办单位"
+        reason = _why(candidate, f"按类别{names}" if because else "按相近类别的承办单位")
         if code == _DISTRICT:
             reason += "，属地办理"
         found.append(
@@ -162,6 +162,17 @@ def departments(
             )
         )
     return found
+
+
+def _why(candidate: Mapping[str, Any], by_category: str) -> str:
+    """Return in words why a department is proposed; both voices with their chances where decisions were learnt from."""
+    if "by_category" not in candidate:
+        return by_category
+    followed = float(candidate["by_category"])
+    usual = f"{by_category}（{percent(followed)}）" if followed >= LEAST_SHOWN else "按类别不由该单位承办"
+    if candidate.get("learnt") is None:
+        return f"{usual}，该单位的派单结论还少，未单独学习"
+    return f"按 {int(candidate['decisions'])} 件派单结论（{percent(float(candidate['learnt']))}），{usual}"
 
 
 def leads_in(categories: Iterable[CategoryNode]) -> dict[str, str]:
