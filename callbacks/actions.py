@@ -92,15 +92,24 @@ def release(session: Session, *, callback_id: int, by: Actor, now: datetime) -> 
 
 
 def record_attempt(
-    session: Session, *, callback_id: int, outcome: AttemptOutcome, note: str, by: Actor, now: datetime
+    session: Session,
+    *,
+    callback_id: int,
+    version: int | None = None,
+    outcome: AttemptOutcome,
+    note: str,
+    by: Actor,
+    now: datetime,
 ) -> Callback:
     """Record a ringing that reached nobody; after enough of them the ticket closes as unreachable (3.3).
 
-    A citizen who left no number cannot be rung: one line that says so is enough.
+    A citizen who left no number cannot be rung: one line that says so is enough. With the version that was looked at,
+    a second click is a `Conflict` and no second ringing: three rings are three.
     """
     if outcome is AttemptOutcome.REACHED:
         raise Invalid({"outcome": "已接通的回访请填写回访结果。"})
     row, ticket = _open(session, callback_id, by=by)
+    _as_seen(row, version)
     _in_turn(session, ticket)
     _attempt(session, row, outcome=outcome, note=note, by=by, now=now)
     tickets.move(
@@ -121,8 +130,7 @@ def record_result(
 ) -> Callback:
     """Record what the citizen said, then close the ticket or start a round of rework (3.4, 3.6)."""
     row, ticket = _open(session, callback_id, by=by)
-    if version is not None and row.version != version:
-        raise Conflict("这次回访刚刚被他人记录，请刷新后查看。")
+    _as_seen(row, version)
     _in_turn(session, ticket)
     decided = policy.verdict(answers)
     _attempt(session, row, outcome=AttemptOutcome.REACHED, note="", by=by, now=now)
@@ -320,6 +328,11 @@ def _open(session: Session, callback_id: int, *, by: Actor) -> tuple[Callback, T
         raise Conflict("这次回访已有结果，不能再次记录。")
     independent(session, ticket_id=ticket.id, by=by)
     return row, ticket
+
+
+def _as_seen(row: Callback, version: int | None) -> None:
+    if version is not None and row.version != version:
+        raise Conflict("这次回访刚刚已有记录，请刷新后查看。")
 
 
 def _in_turn(session: Session, ticket: Ticket) -> None:

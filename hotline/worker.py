@@ -79,8 +79,10 @@ def deliver_rows(tools: Installation, *, queue: QueueName, ids: Iterable[int], n
     for row_id in ids:
         try:
             ran += _deliver_one(tools, queue=queue, row_id=row_id, now=now())
-        except Conflict:
-            _log.info("outbox row %s is being delivered by another worker", row_id)
+        except Conflict as error:  # mostly another worker at the same row or ticket; when not, a person must know why
+            _log.info("outbox row %s met a conflict and is tried again", row_id)
+            with tools.db.begin() as session:
+                outbox.failed(session, outbox_id=row_id, error=f"{type(error).__name__}: {error}")
         except Exception as error:  # one bad row must not keep the others  # noqa: BLE001
             _log.exception("outbox row %s could not be delivered", row_id)
             with tools.db.begin() as session:

@@ -116,6 +116,8 @@ class Database:
             pool_pre_ping=False,
             pool_use_lifo=True,
             connect_args={"connect_timeout": 5, "prepare_threshold": 3},
+            # What a statement was given may be a citizen's words, and an error's text goes into logs and tables.
+            hide_parameters=True,
         )
         self._sessions = sessionmaker(
             self.engine,

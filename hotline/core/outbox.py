@@ -140,8 +140,12 @@ def delivered(session: Session, *, outbox_id: int, now: datetime) -> None:
 
 
 def failed(session: Session, *, outbox_id: int, error: str) -> None:
-    """Keep why a delivery failed; the row is taken again after `GIVE_UP_ON_RELAY`."""
-    session.execute(update(OutboxRow).where(OutboxRow.id == outbox_id).values(last_error=error[:500]))
+    """Keep why a delivery failed, unless another one has come through; it is taken again after `GIVE_UP_ON_RELAY`."""
+    session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id == outbox_id, OutboxRow.delivered_at.is_(None))
+        .values(last_error=error[:500])
+    )
 
 
 def forget_delivered(session: Session, *, before: datetime, limit: int = 10_000) -> int:

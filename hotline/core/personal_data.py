@@ -60,6 +60,8 @@ _PATTERNS: Final = (
         ),
     ),
 )
+#: Full-width digits, letters and signs as the patterns know them; one character for one, so that places stay places.
+_HALF_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _DIGITS_CARD: Final = range(15, 20)
 
@@ -67,8 +69,9 @@ _DIGITS_CARD: Final = range(15, 20)
 def find(text: str) -> tuple[Span, ...]:
     """Return the spans in order, never overlapping; the first pattern that claims a stretch keeps it."""
     taken: list[Span] = []
+    plain = text.translate(_HALF_WIDTH)
     for kind, pattern in _PATTERNS:
-        for match in pattern.finditer(text):
+        for match in pattern.finditer(plain):
             if kind is PersonalKind.BANK_CARD and not _is_card(match.group()):
                 continue
             if any(match.start() < span.end and span.start < match.end() for span in taken):

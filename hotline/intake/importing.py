@@ -367,7 +367,9 @@ _WRITTEN: Final = re.compile(
     r"(\d{1,2})\s*[:时点]\s*(?:(\d{1,2})\s*分?)?(?:\s*:?\s*(\d{1,2})(?:\.\d+)?\s*秒?)?)?"
 )
 _AFTERNOON: Final = frozenset({"下午", "晚上"})
+_BEFORE_NOON: Final = frozenset({"凌晨", "上午"})
 _NOON: Final = 12
+_MORNING: Final = 6
 #: A spreadsheet counts days from here (its 1900 had a day too many).
 _DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - a wall clock's time, its zone is added by intake.rules
 _DAYS: Final = range(20_000, 80_000)
@@ -388,10 +390,15 @@ def _from_number(text: str) -> datetime:
 
 def _from_parts(found: re.Match[str]) -> datetime:
     year, month, day, half, hour, minute, second = found.groups()
-    hours = int(hour or 0)
-    if half in _AFTERNOON and hours < _NOON:
+    hours, days = int(hour or 0), 0
+    if (half in _AFTERNOON and hours < _NOON) or (half == "中午" and hours < _MORNING):  # 中午1点 is after noon
         hours += _NOON
-    return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0), tzinfo=SHANGHAI)
+    elif half in _BEFORE_NOON and hours == _NOON:
+        hours = 0
+    elif half == "晚上" and hours == _NOON:  # 晚上12点 is where the next day begins
+        hours, days = 0, 1
+    begun = datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0), tzinfo=SHANGHAI)
+    return begun + timedelta(days=days)
 
 
 def _write(

@@ -7,18 +7,20 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from hotline.core.db import keyring_of
-from hotline.core.errors import HotlineError
+from hotline.core.errors import BrokenSeal, HotlineError
 from hotline.core.permissions import Actor
 from hotline.core.personal_data import mask_phone
 from hotline.telephony.models import MessageState, TextMessage
 from hotline.telephony.ports import CarrierRefused, TextMessages
 
-MOST_TRIES: Final = 5
+#: How long after a try that the carrier could not take the next one comes; after the last of them it is given up.
+AGAIN_AFTER: Final = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
+_PAUSES: Final = tuple(enumerate(AGAIN_AFTER, 1))
 #: A hand-over that neither came back nor failed is looked at by a person, not sent again.
 STUCK_AFTER: Final = timedelta(minutes=5)
 
@@ -44,25 +46,25 @@ def queue_text(session: Session, *, key: str, purpose: str, to: str, body: str, 
 def send_waiting(
     begin: Callable[[], AbstractContextManager[Session]], carrier: TextMessages, *, now: datetime, limit: int = 100
 ) -> int:
-    """Send what waits; returns how many were handed over.
+    """Send what waits, one by one; returns how many were handed over.
 
-    Each message is marked as being sent and committed *before* it is handed over, and marked sent after: a
-    crash between the two leaves it in "sending", which is never sent again by itself. So a citizen may miss a
-    message but never gets one twice; the audit lists those that got stuck.
+    A message is marked as being sent and committed *before* it is handed over, and marked sent after: a crash between
+    the two leaves this one in "sending", which is never sent again by itself, and every other one as it was. So a
+    citizen may miss a message but never gets one twice; the audit lists those that got stuck.
     """
-    with begin() as session:
-        rows = session.scalars(
-            select(TextMessage)
-            .where(TextMessage.state == MessageState.WAITING)
-            .order_by(TextMessage.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)  # two senders at once take different messages
-        ).all()
-        opened = [(row.id, row.key, keyring_of(session).open(row.sealed)) for row in rows]
-        for row in rows:
+    sent = last = 0
+    for _ in range(limit):
+        with begin() as session:
+            row = _next(session, after=last, now=now)
+            if row is None:
+                break
+            last, key = row.id, row.key
             row.state, row.tries, row.sent_at = MessageState.SENDING, row.tries + 1, now
-    sent = 0
-    for message_id, key, message in opened:
+            try:
+                message = keyring_of(session).open(row.sealed)
+            except BrokenSeal as error:  # one that nobody can read must not keep the others
+                row.state, row.last_error = MessageState.FAILED, str(error)
+                continue
         state, name, problem = MessageState.SENT, "", ""
         try:
             name = carrier.send(to=message["to"], body=message["body"], key=key)
@@ -72,11 +74,27 @@ def send_waiting(
         except HotlineError as error:
             state, problem = MessageState.WAITING, str(error)
         with begin() as session:
-            row = session.get_one(TextMessage, message_id)
-            if state is MessageState.WAITING and row.tries >= MOST_TRIES:
+            row = session.get_one(TextMessage, last)
+            if state is MessageState.WAITING and row.tries > len(AGAIN_AFTER):
                 state = MessageState.FAILED
             row.state, row.carrier_id, row.last_error = state, name, problem[:500]
     return sent
+
+
+def _next(session: Session, *, after: int, now: datetime) -> TextMessage | None:
+    """Lock the next message whose time has come; two senders at once take different ones."""
+    pauses = [and_(TextMessage.tries == tries, TextMessage.sent_at <= now - wait) for tries, wait in _PAUSES]
+    return session.scalars(
+        select(TextMessage)
+        .where(
+            TextMessage.state == MessageState.WAITING,
+            TextMessage.id > after,
+            or_(TextMessage.tries == 0, *pauses),
+        )
+        .order_by(TextMessage.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # it is marked as being sent below
+    ).first()
 
 
 def stuck(session: Session, *, now: datetime, limit: int = 100) -> list[TextMessage]:

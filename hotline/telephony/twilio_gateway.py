@@ -22,7 +22,12 @@ class TwilioTextMessages:
             raise Unavailable("运营商未配置：需要 TWILIO_ACCOUNT_SID、TWILIO_AUTH_TOKEN 与 TWILIO_FROM。")
 
     def send(self, *, to: str, body: str, key: str) -> str:
-        """Send one message; Twilio knows no keys, so the caller writes the row before and marks it after."""
+        """Send one message; Twilio knows no keys, so the caller writes the row before and marks it after.
+
+        A connection that did not come about is `Unavailable`: nothing was handed over. No answer in time is not, for
+        the message may be on its way.
+        """
+        from requests import ConnectionError as NoConnection
         from twilio.base.exceptions import TwilioRestException
         from twilio.rest import Client
 
@@ -33,4 +38,6 @@ class TwilioTextMessages:
             if error.code in _FOR_GOOD:
                 raise CarrierRefused from error
             raise Unavailable(f"运营商暂时不可用（{error.code}，{key}）。") from error
+        except NoConnection as error:
+            raise Unavailable(f"无法连接运营商（{key}）。") from error
         return str(message.sid)

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import rq
 from rq.serializers import JSONSerializer
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import ProgrammingError
 
 from classifier.suggest import Suggester
 from hotline import worker
 from hotline.core import clock, outbox
-from hotline.core.errors import Unavailable
+from hotline.core.errors import Conflict, Unavailable
 from hotline.core.outbox import OutboxRow, ReactionDone
 from hotline.core.permissions import SYSTEM
 from hotline.core.queues import QueueName
@@ -24,7 +25,9 @@ from hotline.runtime.broker import PrivateBroker
 from hotline.telephony.actions import queue_text, send_waiting
 from hotline.telephony.models import MessageState, TextMessage
 from hotline.telephony.recorder import Recorder
-from hotline.wiring import Installation
+from hotline.telephony.twilio_gateway import TwilioTextMessages
+from hotline.tickets.events import TicketRegistered
+from hotline.wiring import REACTIONS, Installation
 from routing.models import Suggestion
 from tests.makers import register_ticket
 
@@ -270,6 +273,99 @@ def test_a_carrier_that_refuses_is_not_asked_again(tools: Installation, now: dat
     assert send_waiting(tools.db.begin, recorder, now=now) == 0
     with tools.db.read() as session:
         assert session.scalars(select(TextMessage.state)).one() is MessageState.FAILED
+
+
+class Flaky(Recorder):
+    """The shipped carrier, but out of order for as long as one says."""
+
+    def __init__(self, folder: Path, *, error: Exception | None) -> None:
+        """Keep the error that every hand-over meets."""
+        super().__init__(folder)
+        self.error = error
+
+    def send(self, *, to: str, body: str, key: str) -> str:
+        if self.error is not None:
+            raise self.error
+        return super().send(to=to, body=body, key=key)
+
+
+def wait_for(tools: Installation, keys: list[str], now: datetime) -> None:
+    with tools.db.begin() as session:
+        for key in keys:
+            queue_text(session, key=key, purpose="test", to="13900001234", body=key, by=SYSTEM, now=now)
+
+
+def test_a_carrier_that_is_away_for_hours_costs_no_message(tools: Installation, now: datetime) -> None:
+    carrier = Flaky(tools.settings.home / "recorder", error=Unavailable())
+    wait_for(tools, ["k-1", "k-2"], now)
+    for seconds in range(0, 120, 5):  # as the timetable has it
+        assert send_waiting(tools.db.begin, carrier, now=now + timedelta(seconds=seconds)) == 0
+    carrier.error = None
+    assert send_waiting(tools.db.begin, carrier, now=now + timedelta(hours=3)) == 2
+    with tools.db.read() as session:
+        assert set(session.scalars(select(TextMessage.state))) == {MessageState.SENT}
+
+
+def test_a_message_that_is_never_taken_is_given_up_in_the_end(tools: Installation, now: datetime) -> None:
+    carrier = Flaky(tools.settings.home / "recorder", error=Unavailable())
+    wait_for(tools, ["k-1"], now)
+    for hours in (0, 1, 2, 4, 11):
+        send_waiting(tools.db.begin, carrier, now=now + timedelta(hours=hours))
+    with tools.db.read() as session:
+        assert session.scalars(select(TextMessage.state)).one() is MessageState.FAILED
+
+
+def test_a_fault_in_the_middle_leaves_the_other_messages_waiting(tools: Installation, now: datetime) -> None:
+    carrier = Flaky(tools.settings.home / "recorder", error=OSError("no space left"))
+    wait_for(tools, ["k-1", "k-2", "k-3"], now)
+    with pytest.raises(OSError, match="no space"):
+        send_waiting(tools.db.begin, carrier, now=now)
+    carrier.error = None
+    assert send_waiting(tools.db.begin, carrier, now=now) == 2
+    assert [line["body"] for line in carrier.said()] == ["k-2", "k-3"]
+
+
+def test_a_message_that_no_key_opens_does_not_keep_the_others(tools: Installation, now: datetime) -> None:
+    wait_for(tools, ["k-1", "k-2"], now)
+    with tools.db.begin() as session:
+        session.scalars(select(TextMessage).where(TextMessage.key == "k-1")).one().sealed = b"not sealed by us"
+    recorder = Recorder(tools.settings.home / "recorder")
+    assert send_waiting(tools.db.begin, recorder, now=now) == 1
+    with tools.db.read() as session:
+        states = {row.key: row.state for row in session.execute(select(TextMessage.key, TextMessage.state))}
+    assert states == {"k-1": MessageState.FAILED, "k-2": MessageState.SENT}
+
+
+def test_a_carrier_that_cannot_be_reached_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens at the proxy, so nothing was handed over."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    carrier = TwilioTextMessages(account="AC0", token="t", sender="+8600000000000")
+    with pytest.raises(Unavailable, match="无法连接运营商"):
+        carrier.send(to="13900001234", body="x", key="k-1")
+
+
+def test_a_conflict_in_a_reaction_keeps_its_error(
+    tools: Installation, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another worker at the same ticket; when it is not, a person must be able to read what it was."""
+    with tools.db.begin() as session:
+        register_ticket(session, now=now)
+        (row,) = outbox.take(session, now=now, limit=10)
+
+    def refuses(*_: object) -> None:
+        raise Conflict("工单已被他人修改。")
+
+    (reaction,) = REACTIONS[TicketRegistered]
+    monkeypatch.setitem(worker.REACTIONS, TicketRegistered, (replace(reaction, run=refuses),))  # type: ignore[arg-type]
+    assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=[row.id], now=lambda: now) == 0
+    with tools.db.read() as session:
+        assert "已被他人修改" in session.scalars(select(OutboxRow.last_error)).one()
+
+
+def test_an_error_of_the_database_tells_nothing_of_what_was_written(tools: Installation) -> None:
+    with pytest.raises(ProgrammingError) as told, tools.db.begin() as session:
+        session.execute(text("SELECT :said FROM no_such_table"), {"said": "张三的电话"})
+    assert "张三" not in str(told.value)
 
 
 def test_an_unanswering_queue_does_not_stop_the_scheduler(tools: Installation, now: datetime) -> None:

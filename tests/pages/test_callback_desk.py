@@ -458,3 +458,15 @@ def test_a_review_that_is_not_judged_waits_in_the_queue_and_says_for_what(desk: 
     unit_desk.post(f"/department/{number}/rectify", data={"rectification": "材料清单上墙，已道歉。"})
     assert "保存整改" not in unit_desk.get(f"/department/{number}").text
     assert "尚未填写整改情况" not in desk.client.get("/callbacks").text
+
+
+def test_a_second_click_is_no_second_ringing(desk: Desk) -> None:
+    desk.take()
+    with desk.tools.db.read() as session:
+        version = callback(session, desk.callback_id).version
+    assert f'name="version" value="{version}"' in desk.client.get(f"/callbacks/{desk.callback_id}").text
+    given = {"outcome": "no_answer", "note": "无人接听", "then": "queue", "version": str(version)}
+    assert desk.client.post(f"/callbacks/{desk.callback_id}/attempt", data=given).status_code == 303
+    assert desk.client.post(f"/callbacks/{desk.callback_id}/attempt", data=given).status_code == 409
+    with desk.tools.db.read() as session:
+        assert callback(session, desk.callback_id).attempts == 1

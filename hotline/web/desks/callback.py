@@ -344,7 +344,13 @@ def attempt(callback_id: int) -> ResponseReturnValue:
             raise Invalid({"outcome": "请选择未能回访的情况。"})  # noqa: TRY301 - one answer to every problem of the form
         with db().begin() as session:
             row = callbacks.record_attempt(
-                session, callback_id=callback_id, outcome=outcome, note=forms.text("note"), by=actor(), now=now()
+                session,
+                callback_id=callback_id,
+                version=forms.whole("version"),
+                outcome=outcome,
+                note=forms.text("note"),
+                by=actor(),
+                now=now(),
             )
             number = ticket_queries.number_of(session, row.ticket_id)
             decided, planned = row.verdict, row.planned_at
