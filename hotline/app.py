@@ -14,9 +14,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
 from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
-from hotline.web.admin import administration, calendar, category_moves, exports, model_card, profiles, service_items
+from hotline.web.admin import (
+    accounts,
+    calendar,
+    categories,
+    category_moves,
+    departments,
+    exports,
+    jobs,
+    model_card,
+    profiles,
+    service_items,
+)
 from hotline.web.admin import catalogue as catalogue_desk
 from hotline.web.admin import model as model_desk
+from hotline.web.admin import settings as settings_desk
 from hotline.web.admin import territory as territory_desk
 from hotline.web.admin import words as words_desk
 from hotline.web.desks import callback as callback_desk
@@ -26,6 +38,7 @@ from hotline.web.desks import dispatch as dispatch_desk
 from hotline.web.desks import disputes as dispute_desk
 from hotline.web.desks import harassment as harassment_desk
 from hotline.web.desks import intake as intake_desk
+from hotline.web.desks import notices, reviews, supervision_rules
 from hotline.web.desks import overview as supervision
 from hotline.web.desks import part as part_desk
 from hotline.web.desks import relations as relations_desk
@@ -56,14 +69,21 @@ BLUEPRINTS: Final = (
     part_desk.bp,
     vetting_desk.bp,
     callback_desk.bp,
+    reviews.bp,
     supervision.bp,
     supervision_desk.bp,
+    notices.bp,
+    supervision_rules.bp,
     relations_desk.bp,
     transfers_desk.bp,
     service_items.bp,
     harassment_desk.bp,
-    administration.bp,
+    accounts.bp,
+    departments.bp,
+    categories.bp,
     calendar.bp,
+    settings_desk.bp,
+    jobs.bp,
     profiles.bp,
     catalogue_desk.bp,
     territory_desk.bp,

@@ -68,6 +68,12 @@ def required(name: str) -> int:
     return found
 
 
+def version_seen(typed: Mapping[str, str] | None) -> int | None:
+    """Return the version that a refused form carried: what changed since then is still told on the next try."""
+    raw = (typed or {}).get("version", "")
+    return int(raw) if raw.isdecimal() and len(raw) < 19 else None  # noqa: PLR2004 - longer than any version
+
+
 def flag(name: str) -> bool:
     """Tell whether a box was ticked."""
     return request.form.get(name, "") in {"1", "on", "true", "yes"}

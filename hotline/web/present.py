@@ -13,6 +13,7 @@ from hotline.tickets.queries import TimelineEntry
 from hotline.web import labels
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_KILO: Final = 1024
 FIELD_LABELS: Final[Mapping[str, str]] = {
     "title": "标题",
     "content": "内容",
@@ -274,3 +275,12 @@ def _details(entry: TimelineEntry) -> str:  # noqa: C901 - one line per detail t
     if "stars" in details:
         parts.insert(0, f"{details['stars']} 星。")
     return " ".join(parts)
+
+
+def size_words(size: int) -> str:
+    """Return a file's size, in bytes, in the fitting unit."""
+    if size < _KILO:
+        return f"{size} B"
+    if size < _KILO * _KILO:
+        return f"{size / _KILO:.0f} KB"
+    return f"{size / _KILO / _KILO:.1f} MB"

@@ -18,7 +18,7 @@ from hotline.tickets.actions import may_reveal
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.refusals import REFUSALS
-from hotline.tickets.states import HANDLING, MOVES, Act, State, acts_from
+from hotline.tickets.states import HANDLING, MOVES, NOT_FOR_REVIEWS, Act, State, acts_from
 from hotline.tickets.vocabulary import Kind, Urgency
 from hotline.web import labels, present, ticket_search
 from hotline.web.desks import hints
@@ -60,7 +60,6 @@ _UNITS_ACTS: Final = frozenset(
 )
 _MOST_TIMELINE: Final = 500
 _MOST_EARLIER: Final = 8
-_KILO: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,6 +340,8 @@ def ways(
 ) -> list[Way]:
     """Return what the map offers from here, what this person was granted, and what he himself may do in this case."""
     offered = {act for act in acts_from(ticket.state) if by.can(MOVES[act].permission)}
+    if ticket.kind is Kind.BAD_REVIEW:
+        offered -= NOT_FOR_REVIEWS
     holder = next((row for row in dispatches if row.is_current and not row.ended_at), None)
     holds = holder is not None and holder.department_id in by.department_ids
     waiting = next((story.callback for story in callbacks if story.callback.done_at is None), None)
@@ -382,7 +383,7 @@ def ways(
     if by.can(Permission.TICKET_MERGE) and ticket.kind is Kind.CONCERN and ticket.state is not State.CLOSED:
         found.append(Way(words="并单", href=url_for("relations.merge_form", number=number), icon="git-merge"))
     found += [
-        Way(words=words, href=url_for(f"supervision_desk.{endpoint}", number=number), key=key, icon=icon)
+        Way(words=words, href=url_for(f"notices.{endpoint}", number=number), key=key, icon=icon)
         for act, words, endpoint, key, icon in (
             (Act.URGE, "催办", "urge_form", "alt+u", "bell"),
             (Act.SUPERVISE, "督办", "supervise_form", "alt+k", "alert-triangle"),
@@ -400,15 +401,6 @@ def _duty_ways(number: str, *, by: Actor, holds: bool) -> list[Way]:
     if by.can(Permission.TICKET_DESIGNATE):
         found.append(Way(words="指定承办", href=url_for("disputes.designate_form", number=number), icon="flag"))
     return found
-
-
-def size_words(size: int) -> str:
-    """Return a file's size in the fitting unit."""
-    if size < _KILO:
-        return f"{size} B"
-    if size < _KILO * _KILO:
-        return f"{size / _KILO:.0f} KB"
-    return f"{size / _KILO / _KILO:.1f} MB"
 
 
 def _reveal(ticket: Ticket, what: str) -> str:
@@ -655,7 +647,7 @@ def _file(row: Attachment, ticket: Ticket, *, now: datetime) -> FilePart:
     return FilePart(
         href=url_for("tickets.file", number=ticket.number, file_id=row.id),
         name=row.name,
-        size=size_words(row.size),
+        size=present.size_words(row.size),
         at=present.short(row.added_at, now=now),
         public=row.public,
         icon="photo" if row.media_type.startswith("image/") else "file-text",

@@ -209,7 +209,7 @@ def tell(session: Any, ticket: Ticket, *, now: datetime) -> Told:  # noqa: ANN40
             )
             for row in reversed(rated)
         ),
-        files=tuple(FileView(id=row.id, name=row.name, size=_size(row.size)) for row in files),
+        files=tuple(FileView(id=row.id, name=row.name, size=present.size_words(row.size)) for row in files),
         confidential=ticket.confidential,
         anonymous=ticket.anonymous,
         open=is_open,
@@ -371,7 +371,3 @@ def _look(entry: TimelineEntry, dispatches: Sequence[DispatchView], *, now: date
 def _unit_at(at: datetime, dispatches: Sequence[DispatchView]) -> str:
     """Return the department that held the ticket at a moment: the last one it had been sent to."""
     return next((row.department for row in reversed(dispatches) if row.sent_at <= at), "")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1_048_576:.1f} MB" if count >= 1_048_576 else f"{max(count // 1024, 1)} KB"  # noqa: PLR2004 - a mebibyte

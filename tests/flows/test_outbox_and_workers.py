@@ -13,6 +13,7 @@ import rq
 from rq.serializers import JSONSerializer
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
+from typing_extensions import override
 
 from classifier.suggest import Suggester
 from hotline import worker
@@ -283,6 +284,7 @@ class Flaky(Recorder):
         super().__init__(folder)
         self.error = error
 
+    @override
     def send(self, *, to: str, body: str, key: str) -> str:
         if self.error is not None:
             raise self.error
@@ -356,7 +358,7 @@ def test_a_conflict_in_a_reaction_keeps_its_error(
         raise Conflict("工单已被他人修改。")
 
     (reaction,) = REACTIONS[TicketRegistered]
-    monkeypatch.setitem(worker.REACTIONS, TicketRegistered, (replace(reaction, run=refuses),))  # type: ignore[arg-type]
+    monkeypatch.setitem(REACTIONS, TicketRegistered, (replace(reaction, run=refuses),))
     assert worker.deliver_rows(tools, queue=QueueName.CLASSIFIER, ids=[row.id], now=lambda: now) == 0
     with tools.db.read() as session:
         assert "已被他人修改" in session.scalars(select(OutboxRow.last_error)).one()

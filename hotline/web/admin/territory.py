@@ -16,6 +16,7 @@ from hotline.core.permissions import Permission
 from hotline.core.text import clean_line
 from hotline.people import queries as people_queries
 from hotline.web import forms
+from hotline.web.admin.departments import department_again
 from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
 from routing import actions as routing
@@ -276,7 +277,7 @@ def contacts(department_id: int) -> ResponseReturnValue:
     except Invalid as error:
         return _told_on_department(department_id, error.fields)
     forms.told("success", "值守联系人已保存。")
-    return redirect(url_for("administration.department", department_id=department_id), 303)
+    return redirect(url_for("departments.department", department_id=department_id), 303)
 
 
 @bp.post("/departments/<int:department_id>/members")
@@ -294,7 +295,7 @@ def members(department_id: int) -> ResponseReturnValue:
     except Invalid as error:
         return _told_on_department(department_id, error.fields)
     forms.told("success", "成员已更新。")
-    return redirect(url_for("administration.department", department_id=department_id), 303)
+    return redirect(url_for("departments.department", department_id=department_id), 303)
 
 
 def _contacts(raw: str) -> list[tuple[str, str, str]]:
@@ -308,6 +309,4 @@ def _contacts(raw: str) -> list[tuple[str, str, str]]:
 
 
 def _told_on_department(department_id: int, errors: Mapping[str, Sequence[str]]) -> ResponseReturnValue:
-    from hotline.web.admin.administration import department_again
-
     return department_again(department_id, {name: list(texts) for name, texts in errors.items()}), 422

@@ -30,6 +30,7 @@ from hotline.web.desks import supervision as supervision_desk
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
+from hotline.web.revealing import reveal_hrefs
 from hotline.web.tickets import uploaded
 from routing import actions as routing
 from routing import lists
@@ -646,7 +647,7 @@ def _work(
     return WorkPage(
         id=ticket.id,
         number=ticket.number,
-        version=_seen(values) or ticket.version,
+        version=forms.version_seen(values) or ticket.version,
         title=ticket.title,
         content=ticket.content,
         place=ticket.place,
@@ -668,7 +669,7 @@ def _work(
         name=ticket.name_masked if may_know else "已保密",
         phone=ticket.phone_masked if may_know else "已保密",
         address=ticket.address_masked if may_know else "已保密",
-        reveal=_reveal(ticket, may_know=may_know),
+        reveal=reveal_hrefs(ticket),
         confidential=ticket.confidential,
         anonymous=ticket.anonymous,
         due=present.deadline(shown.due_at, now=now(), done_at=shown.answered_at, stands_until=shown.suspended_until)
@@ -690,7 +691,9 @@ def _work(
         rounds=tuple(_round(row, returned=returned.get(row.id, "")) for row in sent if not (row is shown and in_hand)),
         files=tuple(
             FileView(
-                name=one.name, size=_size(one.size), href=url_for("tickets.file", number=ticket.number, file_id=one.id)
+                name=one.name,
+                size=present.size_words(one.size),
+                href=url_for("tickets.file", number=ticket.number, file_id=one.id),
             )
             for one in files
         ),
@@ -764,24 +767,6 @@ def _values(typed: Mapping[str, str] | None, *, now: datetime, begun: Mapping[st
     )  # fmt: skip
     usual = {"contact_at": present.field_moment(now), "contact_way": WAYS[0]}
     return {**blank, **usual, **begun, **(typed or {})}
-
-
-def _seen(typed: Mapping[str, str] | None) -> int | None:
-    """Return the version that the refused form carried: what changed since then is still told on the next try."""
-    raw = (typed or {}).get("version", "")
-    return int(raw) if raw.isdecimal() and len(raw) < 19 else None  # noqa: PLR2004 - longer than any version
-
-
-def _reveal(ticket: Ticket, *, may_know: bool) -> dict[str, str | None]:
-    masked = {"name": ticket.name_masked, "phone": ticket.phone_masked, "address": ticket.address_masked}
-    return {
-        name: url_for("tickets.reveal", number=ticket.number, what=name) if may_know and words else None
-        for name, words in masked.items()
-    }
-
-
-def _size(size: int) -> str:
-    return f"{size / 1024 / 1024:.1f} MB" if size >= 1024 * 1024 else f"{max(size // 1024, 1)} KB"
 
 
 def _sender(row: DispatchView) -> str:
