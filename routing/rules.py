@@ -56,7 +56,7 @@ class Decision:
         return bool(self.department)
 
 
-def decide(  # noqa: PLR0911, PLR0913 - one line per reason, one argument per thing known
+def decide(  # noqa: C901, PLR0911, PLR0913 - one line per reason, one argument per thing known
     *,
     policy: AutomaticPolicy,
     category: str,
@@ -69,13 +69,16 @@ def decide(  # noqa: PLR0911, PLR0913 - one line per reason, one argument per th
     stated: str = "",
     catalogue: str = "",
     catalogue_name: str = "",
+    ruled: str = "",
+    ruled_name: str = "",
 ) -> Decision:
     """Decide on one suggestion (issue of the dispatcher's desk: the sure ones go, the unsure ones stand here).
 
     `lead` is the suggested department's code, `district` meaning "the government of the place"; `territorial` is
     that place's department, or empty when the region is not known. `stated` is the category that a person chose, for
     which the exclusions hold as for the model's. `catalogue` is the lead that the dispatch catalogue names: where the
-    model says another, nobody goes by himself (domain.md 10.9).
+    model says another, nobody goes by himself (domain.md 10.9). `ruled` is the lead named by a ruling that
+    weighs more than the catalogue; the same holds for it.
     """
     if not policy.on:
         return Decision(reason="自动派单已由管理员关闭。")
@@ -95,6 +98,8 @@ def decide(  # noqa: PLR0911, PLR0913 - one line per reason, one argument per th
     if lead == "district" and not territorial:
         return Decision(reason="属地事项，所属区域尚不明确。")
     chosen = territorial if lead == "district" else lead
+    if ruled and ruled != chosen:
+        return Decision(reason=f"模型建议与裁定先例不一致，先例主办为{ruled_name or ruled}，须人工研判。")
     if catalogue and catalogue != chosen:
         return Decision(reason=f"模型建议与派单目录不一致，目录主办为{catalogue_name or catalogue}，须人工研判。")
     return Decision(department=chosen)

@@ -19,6 +19,7 @@ from routing import actions
 from routing.catalogue import editions as catalogue
 from routing.catalogue import territory
 from routing.catalogue.territory import owner_of
+from routing.duty import precedents
 from routing.learning import limits
 from routing.learning.examples import DISTRICT
 from routing.models import Department, Suggestion
@@ -66,11 +67,13 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
             category_id=matter.id,
             region_id=ticket.region_id,
             request_type=ticket.request_type.value,
+            service_item=ticket.service_item or "",
             now=now,
         )
         if matter
         else None
     )
+    ruled = _ruled(session, ticket, matter, proposal) if matter else None
     policy = limits.policy(session)
     territorial = _territorial(session, ticket.region_id)
     urgency = max_urgency(ticket.urgency, said.urgency.level)
@@ -86,6 +89,8 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         stated=stated.code if stated else "",
         catalogue=proposal.lead_code if proposal else "",
         catalogue_name=proposal.lead if proposal else "",
+        ruled=ruled.code if ruled else "",
+        ruled_name=ruled.name if ruled else "",
     )
     department = department_by_code(session, decision.department) if decision.automatic else None
     if decision.automatic and (department is None or not department.active):
@@ -123,6 +128,16 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
             now=now,
         )
     return suggestion
+
+
+def _ruled(
+    session: Session, ticket: Ticket, matter: Category, proposal: catalogue.Proposal | None
+) -> Department | None:
+    """Return the lead that a ruling on this category names, where the ruling weighs more than the catalogue."""
+    found = precedents.precedents_for(session, ticket, category_id=matter.id, limit=1)
+    if not found or not precedents.leads(found[0], proposal):
+        return None
+    return session.get(Department, found[0].lead_id)
 
 
 def _why(category: Category | None, probability: float, proposal: catalogue.Proposal | None) -> str:

@@ -24,8 +24,9 @@ from hotline.people.models import User
 from hotline.people.passwords import hash_password
 from hotline.tickets.models import Category, Region, Ticket
 from routing import actions as routing
-from routing.duty import returning
-from routing.duty.models import Return
+from routing.duty import disputing, returning
+from routing.duty.models import Return, Ruling
+from routing.duty.rules import Seat
 from routing.models import Department, DepartmentKind, Membership
 
 PASSWORD = "Correct-horse-9"
@@ -175,6 +176,40 @@ def returned_ticket(
     returning.uphold(
         session, return_id=asked.id, department_id=to.id if to else None, words="依据成立。", by=reviewer, now=now
     )
+
+
+def ruled_ticket(
+    session: Session,
+    held: Department,
+    *,
+    lead: Department,
+    helping: Iterable[Department] = (),
+    now: datetime,
+    **given: Any,
+) -> Ruling:
+    """Let a panel rule on a ticket that a department holds: who leads it and who helps; a precedent from then on."""
+    ticket = dispatched_ticket(session, held, now=now, **given)
+    dispatcher, supervisor, arbiter = (
+        make_actor(session, role, now=now) for role in (Role.DISPATCHER, Role.SUPERVISOR, Role.ARBITER)
+    )
+    dispute = disputing.open_dispute(
+        session, ticket_id=ticket.id, version=None, words="两家说法不一。", by=dispatcher, now=now
+    )
+    session.flush()
+    seats = [(supervisor.user_id or 0, Seat.HOTLINE), (arbiter.user_id or 0, Seat.ESTABLISHMENT)]
+    disputing.name_panel(session, dispute_id=dispute.id, seats=seats, by=dispatcher, now=now)
+    ruling = disputing.propose_ruling(
+        session,
+        dispute_id=dispute.id,
+        lead_id=lead.id,
+        assist_ids=[one.id for one in helping],
+        words="设施由其建设并管养。",
+        basis="三定规定第二条第五项",
+        by=arbiter,
+        now=now,
+    )
+    disputing.confirm_ruling(session, ruling_id=ruling.id, by=supervisor, now=now)
+    return ruling
 
 
 def answered_ticket(

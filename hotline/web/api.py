@@ -40,6 +40,7 @@ from routing.answers import parts
 from routing.catalogue import editions as catalogue
 from routing.catalogue.rules import Matter
 from routing.clocks import adjusting
+from routing.duty import precedents
 from routing.lists import ListFilter, TicketRow
 from routing.models import Solved
 
@@ -308,7 +309,7 @@ def dispatch(number: str) -> ResponseReturnValue:
 @bp.get("/tickets/<number>/proposal")
 @page(Permission.TICKET_DISPATCH)
 def proposal(number: str) -> ResponseReturnValue:
-    """Say where a ticket should go and why: the catalogue's row, and every department that something speaks for.
+    """Say where a ticket should go and why: the catalogue's row, the rulings that speak for it, who should help.
 
     `service_item` in the query names the public service item that the matter is about, where one is known.
     """
@@ -330,6 +331,8 @@ def proposal(number: str) -> ResponseReturnValue:
         item = forms.asked("service_item").strip()
         matters = {0: replace(matter or Matter(region=ticket.region_id), service_item=item)} if matter or item else {}
         found = catalogue.proposals_for(session, matters, now=now()).get(0)
+        guessed = proposals.leading(categories).get(proposals.first_category(said))
+        ruled = precedents.precedents_for(session, ticket, category_id=guessed)
     offers = proposals.merged(
         found,
         hints.departments(
@@ -338,9 +341,12 @@ def proposal(number: str) -> ResponseReturnValue:
             leads=hints.leads_in(categories),
             region_code=region.code if region else "",
         ),
+        rulings=ruled,
         guessed="" if ticket.category_id else proposals.first_category(said),
     )
-    return {"number": number, **proposals.as_json(found, offers, codes={one.id: one.code for one in departments})}
+    helpers = proposals.co_handlers(found, said, offers, rulings=ruled, known=departments)
+    codes = {one.id: one.code for one in departments}
+    return {"number": number, **proposals.as_json(found, offers, codes=codes, rulings=ruled, helpers=helpers)}
 
 
 @bp.post("/tickets/<number>/sign")

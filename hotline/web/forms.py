@@ -60,6 +60,11 @@ def whole(name: str, *, source: Mapping[str, str] | None = None) -> int | None:
     return int(raw)
 
 
+def ids(name: str) -> list[int]:
+    """Return the ids that were ticked or chosen under this name, each once; what is no id is left out."""
+    return sorted({int(raw) for raw in request.form.getlist(name) if raw.isdecimal() and len(raw) <= 18})  # noqa: PLR2004 - bigger than any id
+
+
 def required(name: str) -> int:
     """Return a whole number that the form must carry (an id, a version)."""
     found = whole(name)

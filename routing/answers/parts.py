@@ -71,7 +71,15 @@ def dispatch_shared(
     by: Actor,
     now: datetime,
 ) -> Dispatch:
-    """Dispatch to a lead and give each co-handler his part in the same breath (主办, 协办; domain.md 2.3)."""
+    """Dispatch to a lead and give each co-handler his part in the same breath (主办, 协办; domain.md 2.3).
+
+    Raises `Invalid` for a co-handler that is closed, and names it; then nothing is dispatched.
+    """
+    for one in sorted(set(assist_ids)):
+        helper = session.get(Department, one)
+        if helper is None or not helper.active:
+            words = f"协办单位“{helper.name}”已停用，请去掉后再派。" if helper else "所选的协办单位不存在，请重新选择。"
+            raise Invalid({"assist": words})
     sent = actions.dispatch(
         session, ticket_id=ticket_id, version=version, department_id=department_id, reason=reason, by=by, now=now
     )

@@ -74,6 +74,10 @@ class Proposal:
     basis: str
     #: Why this department, in words: the edition, the row's keys, and what was passed over.
     reason: str
+    #: When the edition was published, and whether the row speaks of one place or of one service item.
+    published_at: datetime
+    names_region: bool
+    names_item: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +270,9 @@ def _told(
         sla_class=row.sla_class,
         basis=row.basis,
         reason=reason,
+        published_at=read.version.published_at or read.version.created_at,
+        names_region=row.region is not None,
+        names_item=bool(row.service_item),
     )
 
 

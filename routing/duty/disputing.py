@@ -113,6 +113,7 @@ def interim_owner(session: Session, ticket: Ticket, *, now: datetime) -> tuple[D
         category_id=ticket.category_id,
         region_id=ticket.region_id,
         request_type=ticket.request_type.value,
+        service_item=ticket.service_item or "",
         now=now,
     )
     if said is not None and said.lead_id is not None:

@@ -17,12 +17,11 @@ from hotline.people.models import User
 from hotline.tickets.models import Category, Ticket
 from hotline.tickets.vocabulary import Urgency
 from routing.duty.models import Dispute, DisputeParty, Return, Ruling
-from routing.duty.rules import ReturnReason, ReturnState, RulingState, precedent_fits
-from routing.models import Department, DepartmentKind, Dispatch
+from routing.duty.rules import ReturnReason, ReturnState, RulingState
+from routing.models import Department, Dispatch
 from routing.queries import visible_to
 
 MOST_ROWS: Final = 100
-_TERRITORIAL: Final = frozenset({DepartmentKind.DISTRICT, DepartmentKind.STREET})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,73 +147,6 @@ def belongs_to(session: Session, *, user_id: int, department_id: int) -> bool:
 def party_ids(session: Session, dispute_id: int) -> frozenset[int]:
     """Return the units that are heard in a dispute."""
     return frozenset(session.scalars(select(DisputeParty.department_id).where(DisputeParty.dispute_id == dispute_id)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrecedentView:
-    """A ruling that speaks for where a ticket belongs, and why."""
-
-    ruling_id: int
-    dispute_id: int
-    number: str
-    title: str
-    lead_id: int
-    lead: str
-    helping: tuple[str, ...]
-    words: str
-    basis: str
-    ruled_at: datetime
-    why: str
-
-
-def precedents_for(
-    session: Session, ticket: Ticket, *, near: Sequence[int] = (), limit: int = 5
-) -> list[PrecedentView]:
-    """Return the rulings in force that speak for a ticket, the newest first: of its kind of matter, or near in words.
-
-    `near` are tickets that read like this one. A ruling for a territorial lead speaks only for the same place.
-    """
-    rows = session.execute(
-        select(Ruling, Dispute, Ticket, Department)
-        .join(Dispute, Dispute.id == Ruling.dispute_id)
-        .join(Ticket, Ticket.id == Dispute.ticket_id)
-        .join(Department, Department.id == Ruling.lead_id)
-        .where(
-            Ruling.state == RulingState.IN_FORCE,
-            Ruling.retired_at.is_(None),
-            Department.active,
-            Dispute.ticket_id != ticket.id,
-            (Ruling.category_id == ticket.category_id) | Dispute.ticket_id.in_(list(near)),
-        )
-        .order_by(Ruling.id.desc())
-        .limit(50)
-    ).all()
-    names = department_names(session, {one for ruling, *_ in rows for one in ruling.assist_ids})
-    found = []
-    for ruling, dispute, before, lead in rows:
-        why = precedent_fits(
-            territorial=lead.kind in _TERRITORIAL,
-            same_category=ticket.category_id is not None and ruling.category_id == ticket.category_id,
-            alike=dispute.ticket_id in near,
-            same_region=ticket.region_id is not None and ruling.region_id == ticket.region_id,
-        )
-        if why:
-            found.append(
-                PrecedentView(
-                    ruling_id=ruling.id,
-                    dispute_id=dispute.id,
-                    number=before.number,
-                    title=before.title,
-                    lead_id=lead.id,
-                    lead=lead.name,
-                    helping=tuple(names[one] for one in ruling.assist_ids if one in names),
-                    words=ruling.words,
-                    basis=ruling.basis,
-                    ruled_at=ruling.confirmed_at or ruling.proposed_at,
-                    why=why,
-                )
-            )
-    return found[:limit]
 
 
 def department_names(session: Session, ids: Iterable[int]) -> dict[int, str]:

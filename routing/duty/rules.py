@@ -135,6 +135,30 @@ def precedent_fits(*, territorial: bool, same_category: bool, alike: bool, same_
     return "、".join(why)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RowInForce:
+    """The row of the dispatch catalogue that answers for a ticket, as far as it is weighed against a precedent."""
+
+    published_at: datetime
+    #: It speaks of one place, or of one service item: it is narrower than a category.
+    names_region: bool = False
+    names_item: bool = False
+
+
+def precedent_leads(*, same_category: bool, same_region: bool, ruled_at: datetime, row: RowInForce | None) -> bool:
+    """Tell whether a precedent is offered before the catalogue's row (docs/decisions/0038).
+
+    Only one of the same category can be. Where a row answers, the later word goes first: a panel that ruled after the
+    edition was published had it before its eyes, and whoever published after the ruling could have taken it up. A row
+    that is narrower than the ruling stays ahead of it: one for a service item, or one for a place that is not the
+    ruling's.
+    """
+    if not same_category or row is None:
+        return same_category
+    narrower = row.names_item or (row.names_region and not same_region)
+    return ruled_at > row.published_at and not narrower
+
+
 def counted_days(opened_at: datetime, days: Sequence[date], *, due_at: datetime) -> list[str]:
     """Return the steps that lead to a dispute's limit; `days` are the working days that count."""
     named = "、".join(f"{day:%m-%d}{'（调休上班）' if day.weekday() >= _SATURDAY else ''}" for day in days)

@@ -14,18 +14,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hotline.core.db import Database
-from hotline.core.permissions import Actor, Role
+from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.people.models import User
 from hotline.tickets.models import Region, Ticket
 from hotline.tickets.states import Outcome, State
+from routing import actions as routing
+from routing.answers import parts
 from routing.catalogue import editions as catalogue
 from routing.catalogue.editions import RowWish
 from routing.catalogue.models import Place, PlaceRegion
 from routing.catalogue.sheets import COLUMNS
-from routing.models import Dispatch
+from routing.models import Department, Dispatch
 from tests.browser.conftest import City, assert_accessible, assert_fits
 from tests.conftest import NOW
-from tests.makers import register_ticket
+from tests.makers import make_department, register_ticket, ruled_ticket
 
 pytestmark = pytest.mark.browser
 
@@ -241,3 +243,106 @@ def test_the_pages_fit_a_phone(page_as: Callable[..., Page], city: City, publish
     page = page_as("administrator", path, width=390, height=844)
     assert_fits(page)
     assert_accessible(page)
+
+
+def helpers_of(database: Database, number: str) -> list[str]:
+    """Return who was asked to help with a ticket, each with a deadline that is not after the lead's."""
+    with database.read() as session:
+        ticket_id = session.scalars(select(Ticket.id).where(Ticket.number == number)).one()
+        found = parts.of_ticket(session, ticket_id)
+    assert all(NOW < one.row.due_at <= one.lead_due_at for one in found)
+    return sorted(one.department for one in found)
+
+
+def test_co_handlers_go_along_by_key_one_by_one_and_in_bulk_without_a_mouse(
+    page_as: Callable[..., Page], live_db: Database, city: City, morning: list[str]
+) -> None:
+    with live_db.begin() as session:
+        water = make_department(session, "water", name="望川市水务局")
+        held = session.get_one(Department, city.other_department_id)
+        lead = session.get_one(Department, city.department_id)
+        ruling = ruled_ticket(session, held, lead=lead, helping=[water], category_id=city.category_id, now=NOW)
+        number = ruling.id
+    page = page_as("dispatcher", "/dispatch")
+    page.add_init_script(
+        "addEventListener('mousedown', () => sessionStorage.setItem('mouse', 'used'), true);"
+        "addEventListener('mousemove', () => sessionStorage.setItem('mouse', 'used'), true);"
+    )
+    page.reload()
+    first, second, third, fourth, *_ = morning
+    press(page, "j")
+    stand_on(page, first)
+    row = page.locator("tr[data-row]", has_text=first)
+    expect(row.get_by_role("link", name=f"裁定第 {number} 号")).to_be_visible()
+    expect(row.get_by_role("checkbox", name=re.compile("望川市水务局"))).to_be_checked()
+    expect(row.get_by_role("checkbox", name=re.compile("望川供热集团"))).not_to_be_checked()
+    assert_accessible(page)
+    # As it stands: the ruling's co-handler goes along.
+    press(page, "1")
+    expect(page.locator("tr.row-done")).to_contain_text(f"已派往 {city.department}，协办 望川市水务局，办理时限")
+    assert helpers_of(live_db, first) == ["望川市水务局"]
+    # One out, another in, and the row keeps the focus: Enter would open it and send nothing.
+    stand_on(page, second)
+    press(page, "4", "5")
+    stand_on(page, second)
+    expect(
+        page.locator("tr[data-row]", has_text=second).get_by_role("checkbox", name=re.compile("水务"))
+    ).not_to_be_checked()
+    press(page, "1")
+    expect(page.locator("tr.row-done")).to_have_count(2)
+    assert helpers_of(live_db, second) == ["望川供热集团"]
+    # In bulk: what is ticked on each row, and one more for all; the bar counts the tasks and the server agrees.
+    stand_on(page, third)
+    press(page, "x", "j", "x", "5")
+    expect(page.locator("[data-bulk-count]")).to_have_text("2")
+    expect(page.locator("[data-tasks]")).to_have_text("3")
+    press(page, "h")
+    page.keyboard.insert_text("供热")
+    press(page, "Enter")
+    expect(page.locator("[data-tasks]")).to_have_text("4")
+    press(page, "Escape", "d")
+    page.keyboard.insert_text("城市管理")
+    press(page, "Enter")
+    with page.expect_request("**/dispatch/bulk") as sent:
+        press(page, "Control+Enter")
+    assert "seen=2" in (sent.value.post_data or "")
+    assert "seen_tasks=4" in (sent.value.post_data or "")
+    expect(page.locator(".notice").first).to_contain_text("已批量派单 2 张，协办任务 4 个")
+    assert [holder(live_db, one) for one in (third, fourth)] == [city.department_id] * 2
+    assert [helpers_of(live_db, one) for one in (third, fourth)] == [["望川供热集团", "望川市水务局"]] * 2
+    assert page.evaluate("sessionStorage.getItem('mouse')") is None
+
+
+def test_a_bulk_act_that_found_more_is_asked_again_with_its_co_handlers_by_keys(
+    page_as: Callable[..., Page], live_db: Database, city: City, morning: list[str]
+) -> None:
+    page = page_as("dispatcher", "/dispatch")
+    first, second, *_ = morning
+    press(page, "j", "x", "j", "x")
+    expect(page.locator("[data-tasks]")).to_have_text("2")
+    with live_db.begin() as session:
+        ticket_id = session.scalars(select(Ticket.id).where(Ticket.number == first)).one()
+        routing.dispatch(
+            session, ticket_id=ticket_id, version=None, department_id=city.other_department_id, by=SYSTEM, now=NOW
+        )
+    press(page, "d")
+    page.keyboard.insert_text("城市管理")
+    press(page, "Enter", "Control+Enter")
+    expect(page.locator("main")).to_contain_text("没有派出任何工单")
+    expect(page.get_by_role("checkbox", name=re.compile("望川供热集团"))).to_be_checked()
+    expect(page.locator("[data-tasks]")).to_have_text("1")
+    assert_accessible(page)
+    press(page, "Control+Enter")
+    expect(page.locator(".notice").first).to_contain_text("已批量派单 1 张，协办任务 1 个")
+    assert helpers_of(live_db, second) == ["望川供热集团"]
+
+
+def test_rows_with_co_handlers_and_precedents_fit_a_phone(
+    page_as: Callable[..., Page], live_db: Database, city: City, morning: list[str]
+) -> None:
+    page = page_as("dispatcher", "/dispatch", width=390, height=844)
+    page.locator("[data-bulk-one]").nth(0).check()
+    assert_fits(page)
+    assert_accessible(page)
+    page.goto(f"/dispatch/{morning[0]}")
+    assert_fits(page)

@@ -207,7 +207,7 @@ def test_chosen_rows_go_together_and_the_number_that_was_seen_is_sent(
 ) -> None:
     press(desk, "j", "x", "j", "x")
     expect(desk.locator("[data-bulk-count]")).to_have_text("2")
-    box = desk.locator("#bulk-dispatch").get_by_role("combobox")
+    box = desk.locator("#bulk-dispatch").get_by_role("combobox", name=re.compile("批量派往"))
     box.fill("城管")
     press(desk, "Enter")
     with desk.expect_request("**/dispatch/bulk") as sent:
@@ -222,7 +222,7 @@ def test_a_bulk_act_stops_when_one_of_the_rows_is_gone_and_goes_on_with_the_rest
 ) -> None:
     press(desk, "j", "x", "j", "x")
     somebody_dispatches(live_db, city, waiting[0])
-    desk.locator("#bulk-dispatch").get_by_role("combobox").fill("城管")
+    desk.locator("#bulk-dispatch").get_by_role("combobox", name=re.compile("批量派往")).fill("城管")
     press(desk, "Enter")
     desk.get_by_role("button", name=re.compile("^派单")).click()
     expect(desk.locator("main")).to_contain_text("没有派出任何工单")

@@ -34,7 +34,7 @@ from hotline.tickets.queries import counters
 from hotline.tickets.states import Outcome, State
 from hotline.wiring import Installation, wired
 from reports.audit import audit
-from routing.duty import dispute_queries
+from routing.duty import dispute_queries, precedents
 from routing.duty import queries as duty_queries
 from routing.duty.models import Dispute
 from routing.duty.rules import DisputeState
@@ -252,7 +252,7 @@ def test_a_return_waits_and_two_disputes_are_argued_one_of_them_ruled_on(reading
     ruled = reading.get_one(Ticket, seen[DisputeState.RULED].ticket_id)
     alike = reading.scalars(select(Ticket).where(Ticket.category_id == ruled.category_id, Ticket.id != ruled.id)).all()
     assert alike
-    assert all(duty_queries.precedents_for(reading, one) for one in alike)
+    assert all(precedents.precedents_for(reading, one) for one in alike)
 
 
 def test_every_role_has_its_shown_account_which_the_password_opens(reading: Session, city: City) -> None:

@@ -20,7 +20,7 @@ from hotline.tickets.states import Act, State
 from reports.audit import audit
 from routing import actions as routing
 from routing.answers import parts
-from routing.duty import disputing, returning
+from routing.duty import disputing, precedents, returning
 from routing.duty import queries as duty_queries
 from routing.duty.models import Dispute, Position, Ruling
 from routing.duty.rules import DUTY_SETTING, Cause, DisputeState, ReturnState, RulingState, Seat, Stance
@@ -406,9 +406,9 @@ def test_a_ruling_is_a_precedent_for_its_kind_of_matter_until_it_is_retired(case
     assert dispute is not None
     case.ruled(dispute, case.units[1], case.units[2])
     other = dispatched_ticket(case.session, case.units[0], now=case.now, region_id=case.ticket.region_id)
-    assert duty_queries.precedents_for(case.session, other) == []
+    assert precedents.precedents_for(case.session, other) == []
     other.category_id = case.ticket.category_id
-    (found,) = duty_queries.precedents_for(case.session, other)
+    (found,) = precedents.precedents_for(case.session, other)
     assert (found.lead, found.helping, found.why) == (
         case.units[1].name,
         (case.units[2].name,),
@@ -416,7 +416,7 @@ def test_a_ruling_is_a_precedent_for_its_kind_of_matter_until_it_is_retired(case
     )
     disputing.retire_precedent(case.session, ruling_id=found.ruling_id, by=case.dispatcher, now=case.now)
     case.session.flush()
-    assert duty_queries.precedents_for(case.session, other) == []
+    assert precedents.precedents_for(case.session, other) == []
 
 
 def test_a_ruling_becomes_a_row_of_the_catalogues_draft_in_one_step(case: Case) -> None:

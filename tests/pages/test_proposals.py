@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,12 +19,22 @@ from hotline.tickets.models import JournalEntry, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.wiring import Installation
 from routing import suggesting
+from routing.answers import parts
 from routing.catalogue import editions as catalogue
 from routing.catalogue.editions import RowWish
 from routing.catalogue.models import Place, PlaceRegion
-from routing.models import DepartmentKind, Dispatch, Suggestion
+from routing.models import Department, DepartmentKind, Dispatch, Suggestion
 from routing.rules import AUTOMATIC_SETTING
-from tests.makers import make_actor, make_category, make_department, make_region, register_ticket, sign_in
+from tests.makers import (
+    count_queries,
+    make_actor,
+    make_category,
+    make_department,
+    make_region,
+    register_ticket,
+    ruled_ticket,
+    sign_in,
+)
 
 
 class Sure(Suggester):
@@ -87,6 +97,38 @@ class Desk:
         with self.tools.db.begin() as session:
             return session.get_one(Ticket, register_ticket(session, by=self.operator, now=self.now, **given).ticket_id)
 
+    def ruling(self, lead: str, *helping: str, minutes: int = 1, **given: Any) -> int:
+        """Let a panel rule some minutes after the catalogue was published; returns the number of the ruling."""
+        with self.tools.db.begin() as session:
+            units = {one.code: one for one in session.scalars(select(Department))}
+            made = ruled_ticket(
+                session,
+                units["city_mgmt"],
+                lead=units[lead],
+                helping=[units[code] for code in helping],
+                now=self.now + timedelta(minutes=minutes),
+                **{"category_id": self.covers, **given},
+            )
+            return made.id
+
+    def unit(self, code: str) -> int:
+        with self.tools.db.begin() as session:
+            return make_department(session, code, name=f"单位{code}").id
+
+    def helping(self, ticket: Ticket) -> list[int]:
+        """Return who was asked to help, and check that each is to be done before the lead's own deadline."""
+        with self.tools.db.read() as session:
+            found = parts.of_ticket(session, ticket.id)
+        assert all(self.now < one.row.due_at <= one.lead_due_at for one in found)
+        return sorted(one.row.department_id for one in found)
+
+    def accept(self, ticket: Ticket, department_id: int, *assist: int) -> Any:
+        return self.client.post(
+            f"/dispatch/{ticket.number}/accept",
+            data={"department_id": department_id, "version": ticket.version, "assist": list(assist)},
+            headers={"HX-Request": "true"},
+        )
+
     def suggest(self, ticket: Ticket, model: Suggester) -> Suggestion:
         with self.tools.db.begin() as session:
             made = suggesting.suggest_department(session, ticket.id, suggester=model, now=self.now)
@@ -116,7 +158,7 @@ def test_the_row_of_the_catalogue_is_offered_first_with_its_reason_and_one_post_
     for address in ("/dispatch", f"/dispatch/{ticket.number}"):
         read = shown(desk.client.get(address).text)
         assert "派单目录第 1 版：路灯照明 · 全市" in read
-        assert "通常协办：市城管局" in read
+        assert "市城管局 目录通常协办" in read
         assert "时限类别：即办" in read
     answer = desk.client.post(
         f"/dispatch/{ticket.number}/accept", data={"department_id": desk.lighting, "version": ticket.version}
@@ -272,3 +314,248 @@ def test_the_operator_is_offered_the_sure_region_and_asked_about_the_doubtful_on
     sure = shown(browser.post("/intake/suggest", data={**data, "place": "北苑区人民路 3 号"}).text)
     assert "望川市 / 北苑区" in sure
     assert "东泽区" not in sure
+
+
+def offered(html: str) -> list[str]:
+    """Return the departments that the row offers, in the order of their keys."""
+    return re.findall(r"派往 </span>([^<]+)</span>", html)
+
+
+def ticked(html: str) -> list[tuple[int, bool]]:
+    """Return the co-handlers that the page offers: id, and whether the box is ticked."""
+    boxes = re.findall(r'name="assist" value="(\d+)"[^>]*>', html)
+    chosen = re.findall(r'name="assist" value="(\d+)"[^>]* checked>', html)
+    return [(int(one), one in chosen) for one in boxes]
+
+
+def test_a_later_ruling_goes_before_the_catalogue_says_why_and_links_to_itself(desk: Desk) -> None:
+    number = desk.ruling("lighting", "north")
+    ticket = desk.ticket(category_id=desk.covers)
+    for address in ("/dispatch", f"/dispatch/{ticket.number}"):
+        page = desk.client.get(address).text
+        assert f"裁定第 {number} 号先例：同一事件类别，裁定晚于现行目录，优先" in shown(page)
+        assert re.search(rf'<a href="/disputes/\d+"[^>]*>裁定第 {number} 号</a>', page)
+    assert offered(desk.client.get("/dispatch").text) == ["市路灯管理处", "市城管局"]
+    assert "北苑区政府 裁定第" in shown(desk.client.get("/dispatch").text)
+
+
+def test_a_ruling_from_before_the_edition_comes_after_its_row(desk: Desk) -> None:
+    desk.ruling("lighting", minutes=-60)
+    desk.ticket(category_id=desk.covers)
+    page = desk.client.get("/dispatch").text
+    assert offered(page) == ["市城管局", "市路灯管理处"]
+    assert "现行目录另有规定，目录优先" in shown(page)
+
+
+def test_a_ruling_that_says_what_the_catalogue_says_is_one_more_reason(desk: Desk) -> None:
+    number = desk.ruling("city_mgmt")
+    desk.ticket(category_id=desk.covers)
+    page = desk.client.get("/dispatch").text
+    assert offered(page) == ["市城管局"]
+    read = shown(page)
+    assert f"裁定第 {number} 号先例：同一事件类别" in read
+    assert "派单目录第 1 版：井盖 · 全市" in read or "派单目录第 1 版：任何类别 · 全市" in read
+
+
+def test_a_ruling_for_a_place_speaks_only_there_and_below_it(desk: Desk) -> None:
+    with desk.tools.db.begin() as session:
+        street = Region(
+            code="9901001", name="文昌街道", path="望川市 / 北苑区 / 文昌街道", level=3, parent_id=desk.north
+        )
+        session.add(street)
+        session.flush()
+        street_id = street.id
+    desk.ruling("north", region_id=desk.north)
+    desk.ticket(category_id=desk.covers)
+    assert offered(desk.client.get("/dispatch").text) == ["市城管局"]
+    inside = desk.ticket(category_id=desk.covers, region_id=street_id)
+    assert offered(desk.client.get("/dispatch").text)[1:] == ["北苑区政府", "市城管局"]
+    assert "同一事件类别、同一区域" in shown(desk.client.get(f"/dispatch/{inside.number}").text)
+
+
+def test_an_older_ruling_adds_its_word_and_a_retired_one_says_nothing(desk: Desk) -> None:
+    older = desk.ruling("city_mgmt", minutes=1)
+    newer = desk.ruling("lighting", minutes=2)
+    desk.ticket(category_id=desk.covers)
+    page = desk.client.get("/dispatch").text
+    assert offered(page) == ["市路灯管理处", "市城管局"]
+    assert f"裁定第 {older} 号先例" in shown(page)
+    from routing.duty.disputing import retire_precedent
+
+    with desk.tools.db.begin() as session:
+        retire_precedent(session, ruling_id=newer, by=desk.dispatcher, now=desk.now)
+    page = desk.client.get("/dispatch").text
+    assert offered(page) == ["市城管局"]
+    assert f"裁定第 {newer} 号" not in shown(page)
+
+
+def test_the_page_asks_no_more_questions_however_many_rows_and_rulings(desk: Desk) -> None:
+    def asked() -> int:
+        with count_queries(desk.tools.db) as counted:
+            assert desk.client.get("/dispatch").status_code == 200
+        return counted.count
+
+    for category_id in (desk.covers, desk.lamps):
+        desk.ticket(category_id=category_id, region_id=desk.north)
+    desk.ruling("lighting", "north")
+    asked()  # the edition is read once by a process
+    one = asked()
+    for minutes in range(2, 6):
+        desk.ruling("lighting", "north", minutes=minutes)
+        desk.ruling("city_mgmt", category_id=desk.lamps, minutes=minutes)
+    for at in range(18):
+        desk.ticket(category_id=desk.covers if at % 2 else desk.lamps, region_id=desk.north)
+    asked()  # the rulings lie in the future of what was read
+    assert asked() <= one
+    assert one <= 10
+
+
+def test_the_programming_interface_gives_the_precedents_and_the_co_handlers(desk: Desk) -> None:
+    number = desk.ruling("lighting", "north")
+    ticket = desk.ticket(category_id=desk.covers)
+    with desk.tools.db.begin() as session:
+        by = Actor(user_id=None, role=Role.SYSTEM)
+        token = issue_token(
+            session, name="m", role=Role.DISPATCHER, user_id=desk.dispatcher.user_id, by=by, now=desk.now
+        )
+    answer = desk.client.get(
+        f"/api/v1/tickets/{ticket.number}/proposal", headers={"Authorization": f"Bearer {token}"}
+    ).get_json()
+    (told,) = answer["precedents"]
+    assert (told["ruling"], told["lead"], told["co_handlers"]) == (number, "lighting", ["north"])
+    assert answer["departments"][0]["department"] == "lighting"
+    assert [(one["department"], one["chosen"]) for one in answer["co_handlers"]] == [("north", True)]
+
+
+def test_what_a_later_ruling_says_otherwise_never_goes_out_by_itself(desk: Desk) -> None:
+    desk.ruling("city_mgmt", category_id=desk.lamps)
+    ticket = desk.ticket()
+    made = desk.suggest(ticket, Sure(None, version="sure"))
+    assert made.abstained
+    assert "裁定先例" in made.reason
+    assert desk.stored(ticket)[0].state is State.REGISTERED
+
+
+# --- co-handlers ---------------------------------------------------------------------------------------------------
+
+
+def test_accepting_takes_the_ticked_co_handlers_along_and_says_so(desk: Desk) -> None:
+    ticket = desk.ticket(category_id=desk.lamps)
+    page = desk.client.get("/dispatch").text
+    assert ticked(page) == [(desk.city_mgmt, True)]
+    answer = desk.accept(ticket, desk.lighting, desk.city_mgmt)
+    assert answer.status_code == 200
+    assert "已派往 市路灯管理处，协办 市城管局，办理时限" in answer.text
+    assert desk.helping(ticket) == [desk.city_mgmt]
+    _, sent = desk.stored(ticket)
+    assert sent is not None
+    assert sent.reason == "采纳派单建议：派单目录第 1 版：路灯照明 · 全市"
+
+
+def test_a_co_handler_that_is_taken_out_or_leads_gets_no_part(desk: Desk) -> None:
+    taken_out, leads = desk.ticket(category_id=desk.lamps), desk.ticket(category_id=desk.lamps)
+    desk.accept(taken_out, desk.lighting)
+    desk.accept(leads, desk.city_mgmt, desk.city_mgmt)
+    assert desk.helping(taken_out) == desk.helping(leads) == []
+    assert all(desk.stored(one)[0].state is State.DISPATCHED for one in (taken_out, leads))
+
+
+def test_a_co_handler_that_was_closed_meanwhile_is_named_and_nothing_goes_out(desk: Desk) -> None:
+    ticket, closed = desk.ticket(category_id=desk.lamps), desk.unit("gone")
+    with desk.tools.db.begin() as session:
+        session.get_one(Department, closed).active = False
+    answer = desk.accept(ticket, desk.lighting, desk.city_mgmt, closed)
+    assert answer.status_code == 422
+    assert "协办单位“单位gone”已停用" in answer.text
+    assert ticked(answer.text) == [(desk.city_mgmt, True)]
+    assert desk.stored(ticket)[0].state is State.REGISTERED
+
+
+def test_a_refused_row_keeps_the_boxes_as_the_person_left_them(desk: Desk) -> None:
+    ticket = desk.ticket(category_id=desk.lamps)
+    ticket.version += 1
+    answer = desk.accept(ticket, desk.lighting)
+    assert answer.status_code == 409
+    assert ticked(answer.text) == [(desk.city_mgmt, False)]
+
+
+@pytest.mark.parametrize(("sure", "boxes"), [(0.6, [True]), (0.3, [False]), (0.1, [])])
+def test_the_models_co_handlers_are_ticked_only_when_it_is_rather_sure(
+    desk: Desk, *, sure: float, boxes: list[bool]
+) -> None:
+    with desk.tools.db.begin() as session:
+        edition = catalogue.version_numbered(session, 1)
+        catalogue.retire(session, number=1, version=edition.version, by=desk.admin, now=desk.now)
+    ticket = desk.ticket()
+    with desk.tools.db.begin() as session:
+        body = {"category": [], "departments": [], "assist": [{"code": "lighting", "name": "lighting", "p": sure}]}
+        session.add(
+            Suggestion(
+                ticket_id=ticket.id,
+                model_version="m",
+                made_at=desk.now,
+                body=body,
+                probability=0,
+                abstained=True,
+                reason="",
+            )
+        )
+    assert [chosen for _, chosen in ticked(desk.client.get("/dispatch").text)] == boxes
+
+
+def test_the_form_of_a_ticket_offers_the_same_boxes_and_two_more(desk: Desk) -> None:
+    ticket, other = desk.ticket(category_id=desk.lamps), desk.unit("other")
+    page = desk.client.get(f"/dispatch/{ticket.number}").text
+    assert ticked(page) == [(desk.city_mgmt, True)]
+    form = {"version": ticket.version, "department_id": desk.lighting, "assist": desk.city_mgmt, "assist_1": other}
+    assert desk.client.post(f"/dispatch/{ticket.number}", data=form).status_code == 303
+    assert desk.helping(ticket) == sorted([desk.city_mgmt, other])
+
+
+def test_a_bulk_act_gives_each_ticket_its_own_co_handlers_and_those_for_all(desk: Desk) -> None:
+    first, second, extra = desk.ticket(category_id=desk.lamps), desk.ticket(category_id=desk.covers), desk.unit("extra")
+    data = {
+        "ids": [f"{one.id}:{one.version}" for one in (first, second)],
+        "helps": [f"{first.id}:{desk.city_mgmt}", f"{second.id}:{desk.lighting}", "1:x", "999999:1"],
+        "assist": extra,
+        "department_id": desk.lighting,
+        "seen": 2,
+        "seen_tasks": 3,
+    }
+    answer = desk.client.post("/dispatch/bulk", data=data)
+    assert answer.status_code == 303
+    assert "已批量派单 2 张，协办任务 3 个" in desk.client.get("/dispatch").text
+    assert desk.helping(first) == sorted([desk.city_mgmt, extra])
+    assert desk.helping(second) == [extra]  # who leads is not asked to help
+
+
+def test_a_bulk_act_with_more_tasks_than_were_seen_sends_nothing_and_asks_again(desk: Desk) -> None:
+    chosen = [desk.ticket(category_id=desk.lamps) for _ in range(2)]
+    data: dict[str, Any] = {
+        "ids": [f"{one.id}:{one.version}" for one in chosen],
+        "helps": [f"{one.id}:{desk.city_mgmt}" for one in chosen],
+        "department_id": desk.lighting,
+        "seen": 2,
+        "seen_tasks": 1,
+    }
+    answer = desk.client.post("/dispatch/bulk", data=data)
+    assert answer.status_code == 409
+    assert "您选择了 2 张、协办任务 1 个，现在可派的有 2 张、协办任务 2 个" in shown(answer.text)
+    assert all(desk.stored(one)[0].state is State.REGISTERED for one in chosen)
+    # What was ticked stays ticked, and without a script the boxes themselves are what is sent.
+    helps = re.findall(r'name="helps" value="(\d+:\d+)"[^>]* checked>', answer.text)
+    assert sorted(helps) == sorted(data["helps"])
+    again = {**data, "helps": helps, "seen_tasks": ""}
+    assert desk.client.post("/dispatch/bulk", data=again).status_code == 303
+    assert [desk.helping(one) for one in chosen] == [[desk.city_mgmt]] * 2
+
+
+def test_a_bulk_act_with_a_closed_co_handler_names_it_and_sends_nothing(desk: Desk) -> None:
+    ticket, closed = desk.ticket(category_id=desk.lamps), desk.unit("gone")
+    with desk.tools.db.begin() as session:
+        session.get_one(Department, closed).active = False
+    data = {"ids": f"{ticket.id}:{ticket.version}", "assist": closed, "department_id": desk.lighting, "seen": 1}
+    answer = desk.client.post("/dispatch/bulk", data=data)
+    assert answer.status_code == 422
+    assert "协办单位“单位gone”已停用" in answer.text
+    assert desk.stored(ticket)[0].state is State.REGISTERED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -26,7 +26,6 @@ from hotline.web.desks import dispatch_parts, hints, proposals
 from hotline.web.desks.intake import TRANSFERS
 from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
-from routing import actions as routing
 from routing import awaiting, lists
 from routing import queries as routing_queries
 from routing.answers import parts
@@ -34,7 +33,9 @@ from routing.awaiting import WaitingTicket
 from routing.catalogue import editions as catalogue
 from routing.catalogue import territory
 from routing.catalogue.editions import Proposal
+from routing.duty import precedents
 from routing.duty import queries as duty_queries
+from routing.duty.precedents import PrecedentView
 from routing.queries import DepartmentNode
 from routing.relations import duplicates
 
@@ -61,6 +62,8 @@ LABELS: Final[Mapping[str, str]] = {
 _MOST_REASON: Final = 500
 _PRECEDENTS_WITHIN: Final = timedelta(days=365)
 _CHOSEN: Final = re.compile(r"(\d{1,18}):(\d{1,9})")
+#: A ticket and a co-handler that is to help with it.
+_HELPS: Final = re.compile(r"(\d{1,18}):(\d{1,18})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,8 @@ class QueueRow:
     tags: Sequence[tuple[str, str]]
     reason: str
     offers: Sequence[hints.DepartmentHint]
+    helpers: Sequence[proposals.HelperHint]
+    rulings: Sequence[dispatch_parts.RulingPrecedent]
     age: str
     iso: str
     #: What went wrong with the last try on this row.
@@ -147,10 +152,9 @@ class Typed:
     request_type: str = ""
     urgency: str = ""
     department_id: str = ""
-    #: Co-handlers (协办); a fourth one is named on the ticket's own page of parts.
+    #: Co-handlers (协办) besides those that were proposed; further ones are named on the ticket's own page of parts.
     assist_1: str = ""
     assist_2: str = ""
-    assist_3: str = ""
     reason: str = ""
     answer: str = ""
     refusal_reason: str = ""
@@ -184,7 +188,7 @@ class TicketPage:
     #: Regions that the text may speak of, and why a person must choose between them.
     regions_said: Sequence[tuple[int, str, str]]
     region_doubt: str
-    assist: Sequence[str]
+    helpers: Sequence[proposals.HelperHint]
     precedents: Sequence[dispatch_parts.Precedent]
     alike: Sequence[hints.AlikeRow]
     returns: Sequence[dispatch_parts.Return]
@@ -209,6 +213,10 @@ class BulkPage:
     """A bulk act that was stopped because the server found another number than the person saw."""
 
     seen: int
+    seen_tasks: int | None
+    tasks: int
+    #: Co-handlers that every ticket is to have, besides those of its row.
+    assist: Sequence[int]
     found: Sequence[QueueRow]
     gone: Sequence[DoneRow]
     department_id: int | None
@@ -225,9 +233,7 @@ def queue() -> ResponseReturnValue:
     urgency, cursor = forms.member(Urgency, "urgency", source=request.args), forms.asked("cursor")
     with db().read() as reading:
         found = awaiting.dispatch_queue(reading, actor(), urgency=urgency, cursor=cursor, limit=ROWS)
-        departments = routing_queries.departments(reading)
-        named = ticket_queries.categories_named(reading, _codes(found.rows))
-        proposed = _proposed(reading, found.rows, named)
+        known = _known(reading, found.rows)
         counted = ticket_queries.counters(reading, ["tickets.state.registered", "tickets.merged"])
         total = counted["tickets.state.registered"] - counted["tickets.merged"]
     narrowed = urgency.value if urgency else None
@@ -235,8 +241,8 @@ def queue() -> ResponseReturnValue:
     return render_template(
         "dispatch/queue.html",
         page=QueuePage(
-            rows=[_row(row, departments, named, proposed) for row in found.rows],
-            departments=[(node.id, node.name) for node in departments],
+            rows=[_row(row, known) for row in found.rows],
+            departments=[(node.id, node.name) for node in known.departments],
             urgencies=labels.options(Urgency),
             urgency=urgency.value if urgency else "",
             total=total,
@@ -288,19 +294,22 @@ def bulk() -> ResponseReturnValue:
     that nobody saw) nothing is sent: the page shows what was found and asks again.
     """
     wanted = _chosen(request.form.getlist("ids"))
-    reason = clean_line(forms.text("reason"))
+    reason, tasks = clean_line(forms.text("reason")), 0
     try:
-        department_id, seen = _bulk_wish(reason)
+        wish = _bulk_wish(reason)
         with db().begin() as writing:
             waiting = awaiting.waiting_tickets(writing, actor(), wanted)
             found = [ticket_id for ticket_id in sorted(wanted) if _as_seen(waiting.get(ticket_id), wanted[ticket_id])]
-            same = bool(found) and seen == len(found) == len(wanted)
+            helping = {ticket_id: wish.helping(ticket_id) for ticket_id in found}
+            tasks = sum(map(len, helping.values()))
+            same = bool(found) and wish.seen == len(found) == len(wanted) and wish.seen_tasks in {None, tasks}
             for ticket_id in found if same else ():
-                routing.dispatch(
+                parts.dispatch_shared(
                     writing,
                     ticket_id=ticket_id,
                     version=wanted[ticket_id],
-                    department_id=department_id,
+                    department_id=wish.department_id,
+                    assist_ids=helping[ticket_id],
                     reason=reason or "批量派单",
                     by=actor(),
                     now=now(),
@@ -310,8 +319,10 @@ def bulk() -> ResponseReturnValue:
     except (StaleTicket, WrongState):
         same = False
     if not same:
-        return _bulk_stopped(wanted, seen=seen, reason=reason, errors={}), 409
-    forms.told("success", f"已批量派单 {len(found)} 张。")
+        return _bulk_stopped(
+            wanted, seen=wish.seen, seen_tasks=wish.seen_tasks, tasks=tasks, reason=reason, errors={}
+        ), 409
+    forms.told("success", f"已批量派单 {len(found)} 张{f'，协办任务 {tasks} 个' if tasks else ''}。")
     return redirect(url_for("dispatch.queue"), code=303)
 
 
@@ -330,34 +341,39 @@ def accept(number: str) -> ResponseReturnValue:
         department_id, version = forms.required("department_id"), forms.required("version")
         with db().begin() as writing:
             ticket = routing_queries.ticket_for(writing, actor(), number)
-            category_id = _category_that_goes_with(writing, ticket, department_id)
-            if category_id is not None:
+            offer = _offer(writing, ticket, department_id)
+            category = ticket_queries.category_by_code(writing, offer.category) if offer and offer.category else None
+            corrects = category is not None and ticket.category_id is None
+            if category is not None and corrects:
                 tickets.amend(
                     writing,
                     ticket_id=ticket.id,
                     version=version,
-                    changes={"category_id": category_id},
+                    changes={"category_id": category.id},
                     reason="采纳模型建议",
                     by=actor(),
                     now=now(),
                 )
                 writing.flush()  # the dispatch below starts from the corrected ticket, still under our lock
-            sent = routing.dispatch(
+            sent = parts.dispatch_shared(
                 writing,
                 ticket_id=ticket.id,
-                version=version if category_id is None else ticket.version,
+                version=ticket.version if corrects else version,
                 department_id=department_id,
-                reason="采纳模型建议",
+                assist_ids=_helping(department_id),
+                reason=f"采纳派单建议：{offer.because[0]}" if offer else "采纳派单建议",
                 by=actor(),
                 now=now(),
             )
             due = sent.due_at
+            helping = duty_queries.department_names(writing, _helping(department_id))
     except (StaleTicket, WrongState, Invalid) as error:
         if not _wants_part():
             raise
         return _row_again(number, error)
-    department = _department_name(department_id)
-    words = f"已派往 {department}，办理时限 {present.short(due, now=now())}"
+    words = f"已派往 {_department_name(department_id)}"
+    words += f"，协办 {'、'.join(helping.values())}" if helping else ""
+    words += f"，办理时限 {present.short(due, now=now())}"
     if not _wants_part():
         forms.told("success", f"{number} {words}。")
         return redirect(url_for("dispatch.queue"), code=303)
@@ -394,12 +410,7 @@ def send(number: str) -> ResponseReturnValue:
                 ticket_id=ticket.id,
                 version=ticket.version if changes else version,
                 department_id=int(typed.department_id),
-                # The catalogue filled the co-handlers in; one that is chosen to lead is not asked to help itself.
-                assist_ids=[
-                    int(one)
-                    for one in (typed.assist_1, typed.assist_2, typed.assist_3)
-                    if one.isdecimal() and one != typed.department_id
-                ],
+                assist_ids=_helping(int(typed.department_id)),
                 reason=clean_line(typed.reason) or "按职责派单",
                 by=actor(),
                 now=now(),
@@ -502,28 +513,16 @@ def _close(number: str, name: str, act: Any, words: str) -> ResponseReturnValue:
     return redirect(url_for("dispatch.queue"), code=303)
 
 
-def _category_that_goes_with(writing: Any, ticket: Any, department_id: int) -> int | None:  # noqa: ANN401 - the house's session and ticket; pages know no SQL
-    """Return the category to give an unclassified ticket whose suggested department is accepted, if there is one."""
-    suggestion = routing_queries.suggestion_of(writing, ticket.id) if ticket.category_id is None else None
-    if suggestion is None:
-        return None
-    codes = [str(one["code"]) for one in suggestion.body.get("category", ())]
+def _offer(writing: Any, ticket: Any, department_id: int) -> hints.DepartmentHint | None:  # noqa: ANN401 - the house's session and ticket; pages know no SQL
+    """Return what was offered of this department for a ticket that waits, with everything that spoke for it."""
     waiting = awaiting.waiting_tickets(writing, actor(), [ticket.id]).get(ticket.id)
-    named = ticket_queries.categories_named(writing, codes)
-    proposed = _proposed(writing, [waiting] if waiting else [], named)
-    offers = proposals.merged(
-        proposed.get(ticket.id),
-        hints.departments(
-            suggestion.body,
-            known={node.code: node for node in routing_queries.departments(writing)},
-            leads={code: one.lead for code, one in named.items()},
-            region_code="",
-        ),
-        guessed=proposals.first_category(suggestion.body),
-    )
-    offer = next((one for one in offers if one.department_id == department_id and one.category), None)
-    category = ticket_queries.category_by_code(writing, offer.category) if offer else None
-    return category.id if category else None
+    offers = _known(writing, [waiting]).offers(waiting) if waiting else []
+    return next((one for one in offers if one.department_id == department_id), None)
+
+
+def _helping(lead_id: int) -> list[int]:
+    """Return the co-handlers that were ticked or chosen; one that is chosen to lead is not asked to help itself."""
+    return sorted({*forms.ids("assist"), *forms.ids("assist_1"), *forms.ids("assist_2")} - {lead_id})
 
 
 def _wants_part() -> bool:
@@ -559,14 +558,47 @@ def _changes(typed: Typed) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _bulk_wish(reason: str) -> tuple[int, int]:
-    """Return the department and the number that was seen; `Invalid` by field."""
+@dataclass(frozen=True, kw_only=True)
+class _BulkWish:
+    """What the form of a bulk act wants."""
+
+    department_id: int
+    #: How many tickets, and how many tasks of co-handlers, the person saw; without scripts nobody counted the latter.
+    seen: int
+    seen_tasks: int | None
+    #: Co-handlers by ticket, as ticked on its row, and those that every ticket is to have.
+    by_row: Mapping[int, frozenset[int]]
+    for_all: frozenset[int]
+
+    def helping(self, ticket_id: int) -> list[int]:
+        """Return who is to help with a ticket; one that is chosen to lead is not asked to help itself."""
+        return sorted((self.by_row.get(ticket_id, frozenset()) | self.for_all) - {self.department_id})
+
+
+def _bulk_wish(reason: str) -> _BulkWish:
+    """Return what the form wants; `Invalid` by field."""
     department_id = forms.whole("department_id")
     if department_id is None:
         raise Invalid({"department_id": "请选择承办单位。"})
     if len(reason) > _MOST_REASON:
         raise Invalid({"reason": f"派单说明最多 {_MOST_REASON} 字。"})
-    return department_id, forms.whole("seen") or 0
+    return _BulkWish(
+        department_id=department_id,
+        seen=forms.whole("seen") or 0,
+        seen_tasks=forms.whole("seen_tasks"),
+        by_row=_helps(),
+        for_all=frozenset(forms.ids("assist")),
+    )
+
+
+def _helps() -> dict[int, frozenset[int]]:
+    """Return ticket id -> co-handlers, of the boxes that were ticked on the rows."""
+    ticked: dict[int, set[int]] = {}
+    for one in request.form.getlist("helps")[: MOST_BULK * proposals.MOST_HELPERS]:
+        match = _HELPS.fullmatch(one)
+        if match:
+            ticked.setdefault(int(match[1]), set()).add(int(match[2]))
+    return {ticket_id: frozenset(found) for ticket_id, found in ticked.items()}
 
 
 def _chosen(raw: Sequence[str]) -> dict[int, int]:
@@ -583,21 +615,67 @@ def _as_seen(ticket: WaitingTicket | None, version: int) -> bool:
     return ticket is not None and ticket.version == version
 
 
-def _codes(rows: Sequence[WaitingTicket]) -> list[str]:
-    return sorted(
-        {str(one["code"]) for row in rows if row.suggestion for one in row.suggestion.body.get("category", ())}
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What is known about all rows of a page, read in as many questions as for one row."""
+
+    departments: Sequence[DepartmentNode]
+    named: Mapping[str, Named]
+    proposed: Mapping[int, Proposal]
+    rulings: Mapping[int, Sequence[PrecedentView]]
+
+    def offers(self, row: WaitingTicket) -> list[hints.DepartmentHint]:
+        """Return the departments to offer for a row, each with everything that speaks for it."""
+        said = _said(row)
+        return proposals.merged(
+            self.proposed.get(row.id),
+            hints.departments(
+                said,
+                known={node.code: node for node in self.departments},
+                leads={code: one.lead for code, one in self.named.items()},
+                region_code=row.region_code,
+            ),
+            rulings=self.rulings.get(row.id, ()),
+            guessed="" if row.category_id else proposals.first_category(said),
+        )
+
+    def helpers(self, row: WaitingTicket, offers: Sequence[hints.DepartmentHint]) -> list[proposals.HelperHint]:
+        """Return the co-handlers to offer for a row."""
+        rulings = self.rulings.get(row.id, ())
+        return proposals.co_handlers(
+            self.proposed.get(row.id), _said(row), offers, rulings=rulings, known=self.departments
+        )
+
+
+def _known(reading: Any, rows: Sequence[WaitingTicket]) -> _Known:  # noqa: ANN401 - the house's session; pages know no SQL
+    named, ruled = precedents.matters_ruled(
+        reading,
+        codes=[str(one["code"]) for row in rows for one in _said(row).get("category", ())],
+        category_ids=[row.category_id for row in rows if row.category_id],
+        regions=[row.region for row in rows],
+    )
+    ids = {code: one.id for code, one in named.items()}
+    matters = {row.id: proposals.matter(_asked(row), ids) for row in rows}
+    return _Known(
+        departments=routing_queries.departments(reading),
+        named=named,
+        proposed=catalogue.proposals_for(reading, {key: one for key, one in matters.items() if one}, now=now()),
+        rulings={
+            row.id: precedents.fitting(
+                ruled,
+                precedents.Asked(
+                    ticket_id=row.id,
+                    category_id=row.category_id or ids.get(proposals.first_category(_said(row))),
+                    region=row.region,
+                ),
+            )
+            for row in rows
+        },
     )
 
 
-def _proposed(
-    reading: Any,  # noqa: ANN401 - the house's session; pages know no SQL
-    rows: Sequence[WaitingTicket],
-    named: Mapping[str, Named],
-) -> dict[int, Proposal]:
-    """Return what the catalogue says of each of these tickets, by id."""
-    ids = {code: one.id for code, one in named.items()}
-    matters = {row.id: proposals.matter(_asked(row), ids) for row in rows}
-    return catalogue.proposals_for(reading, {key: one for key, one in matters.items() if one}, now=now())
+def _said(row: WaitingTicket) -> Mapping[str, Any]:
+    return row.suggestion.body if row.suggestion else {}
 
 
 def _asked(row: WaitingTicket) -> proposals.Asked:
@@ -605,18 +683,17 @@ def _asked(row: WaitingTicket) -> proposals.Asked:
         category_id=row.category_id,
         region_id=row.region_id,
         request_type=row.request_type.value,
-        said=row.suggestion.body if row.suggestion else {},
+        said=_said(row),
         service_item=row.service_item,
     )
 
 
-def _row(
-    row: WaitingTicket,
-    departments: Sequence[DepartmentNode],
-    named: Mapping[str, Named],
-    proposed: Mapping[int, Proposal],
-) -> QueueRow:
-    said: Mapping[str, Any] = row.suggestion.body if row.suggestion else {}
+def _row(row: WaitingTicket, known: _Known, *, chosen: Collection[int] | None = None) -> QueueRow:
+    """Return a line of the queue; `chosen` are the co-handlers that somebody has ticked on it."""
+    offers = known.offers(row)
+    helpers = known.helpers(row, offers)
+    if chosen is not None:
+        helpers = [replace(one, chosen=one.department_id in chosen) for one in helpers]
     label = labels.label(row.urgency)
     return QueueRow(
         id=f"{row.id}:{row.version}",
@@ -634,23 +711,16 @@ def _row(
         tone="danger" if row.urgency is Urgency.VERY_URGENT else None,
         tags=_tags(row),
         reason=_why(row),
-        offers=proposals.merged(
-            proposed.get(row.id),
-            hints.departments(
-                said,
-                known={node.code: node for node in departments},
-                leads={code: one.lead for code, one in named.items()},
-                region_code=row.region_code,
-            ),
-            guessed="" if row.category_id else proposals.first_category(said),
-        ),
+        offers=offers,
+        helpers=helpers,
+        rulings=dispatch_parts.rulings_of(known.rulings.get(row.id, ())),
         age=f"{present.span_words((now() - row.registered_at).total_seconds())}前",
         iso=present.iso(row.registered_at),
     )
 
 
 def _tags(row: WaitingTicket) -> list[tuple[str, str]]:
-    said: Mapping[str, Any] = row.suggestion.body if row.suggestion else {}
+    said = _said(row)
     tags = [(risk.name, "danger") for risk in hints.risks(said)]
     if row.kind is Kind.BAD_REVIEW:
         tags.append((labels.words(row.kind), "danger"))
@@ -684,16 +754,14 @@ def _row_again(number: str, error: Conflict | WrongState | Invalid) -> ResponseR
     with db().read() as reading:
         ticket = routing_queries.ticket_for(reading, actor(), number)
         waiting = awaiting.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
-        departments = routing_queries.departments(reading)
-        named = ticket_queries.categories_named(reading, _codes([waiting] if waiting else []))
-        proposed = _proposed(reading, [waiting] if waiting else [], named)
+        known = _known(reading, [waiting] if waiting else [])
         holder = awaiting.went_to(reading, [ticket.id]).get(ticket.id, "")
     if waiting is None:
         done = _gone(number, ticket, error, holder)
         return render_template("dispatch/row.html", row=None, done=done), 409
     if isinstance(error, StaleTicket):
         words = f"{_by(error)}刚刚修改了这张工单，请看过后再派。"
-    row = replace(_row(waiting, departments, named, proposed), note=words)
+    row = replace(_row(waiting, known, chosen=forms.ids("assist")), note=words)
     return render_template("dispatch/row.html", row=row, done=None), 422 if isinstance(error, Invalid) else 409
 
 
@@ -719,26 +787,36 @@ def _department_name(department_id: int) -> str:
         return next((node.name for node in routing_queries.departments(reading) if node.id == department_id), "")
 
 
-def _bulk_stopped(wanted: Mapping[int, int], *, seen: int, reason: str, errors: Mapping[str, Sequence[str]]) -> str:
+def _bulk_stopped(
+    wanted: Mapping[int, int],
+    *,
+    seen: int,
+    seen_tasks: int | None = None,
+    tasks: int = 0,
+    reason: str,
+    errors: Mapping[str, Sequence[str]],
+) -> str:
     with db().read() as reading:
         waiting = awaiting.waiting_tickets(reading, actor(), wanted)
-        departments = routing_queries.departments(reading)
-        named = ticket_queries.categories_named(reading, _codes(list(waiting.values())))
-        proposed = _proposed(reading, list(waiting.values()), named)
+        known = _known(reading, list(waiting.values()))
         missing = [ticket_id for ticket_id in wanted if ticket_id not in waiting]
         gone = lists.tickets_by_id(reading, actor(), missing)
         holders = awaiting.went_to(reading, missing)
-    chosen = next((node for node in departments if str(node.id) == forms.text("department_id").strip()), None)
-    rows = [_row(row, departments, named, proposed) for row in waiting.values()]
+    chosen = next((node for node in known.departments if str(node.id) == forms.text("department_id").strip()), None)
+    helps = _helps()
+    rows = [_row(row, known, chosen=helps.get(row.id, frozenset())) for row in waiting.values()]
     return render_template(
         "dispatch/bulk.html",
         page=BulkPage(
             seen=seen,
+            seen_tasks=seen_tasks,
+            tasks=tasks,
+            assist=forms.ids("assist"),
             found=rows,
             gone=[_gone(ticket.number, ticket, None, holders.get(ticket.id, "")) for ticket in gone],
             department_id=chosen.id if chosen else None,
             department=chosen.name if chosen else "",
-            departments=[(node.id, node.name) for node in departments],
+            departments=[(node.id, node.name) for node in known.departments],
             reason=reason,
             errors=errors,
         ),
@@ -761,7 +839,6 @@ def _ticket(
         )
         texts = ticket_queries.texts_of(reading, [one.id for one in near])
         holders = awaiting.went_to(reading, [one.id for one in near])
-        ruled = duty_queries.precedents_for(reading, ticket, near=[one.id for one in near])
         told_again = duplicates.of_ticket(reading, ticket) if ticket.state is State.REGISTERED else []
         said: Mapping[str, Any] = suggestion.body if suggestion else {}
         asked = proposals.Asked(
@@ -771,7 +848,11 @@ def _ticket(
             said=said,
             service_item=ticket.service_item or "",
         )
-        matter = proposals.matter(asked, {node.code: node.id for node in categories})
+        ids = {node.code: node.id for node in categories}
+        matter = proposals.matter(asked, ids)
+        ruled = precedents.precedents_for(
+            reading, ticket, category_id=ids.get(proposals.first_category(said)), near=[one.id for one in near]
+        )
         proposed = catalogue.proposals_for(reading, {0: matter} if matter else {}, now=now()).get(0)
         located = territory.Located()
         if ticket.region_id is None and ticket.state is State.REGISTERED:
@@ -787,8 +868,22 @@ def _ticket(
         region_id=str(ticket.region_id or ""),
         request_type=ticket.request_type.value,
         urgency=ticket.urgency.value,
-        **_usual_co_handlers(proposed, departments),
     )
+    offers = proposals.merged(
+        proposed,
+        hints.departments(
+            said,
+            known={node.code: node for node in departments},
+            leads=hints.leads_in(categories),
+            region_code=region.code if region else "",
+        ),
+        dispatch_parts.holding(similar, departments),
+        rulings=ruled,
+        guessed="" if ticket.category_id else proposals.first_category(said),
+    )
+    helpers = proposals.co_handlers(proposed, said, offers, rulings=ruled, known=departments)
+    if typed is not None:
+        helpers = [replace(one, chosen=one.department_id in forms.ids("assist")) for one in helpers]
     return render_template(
         "dispatch/show.html",
         page=TicketPage(
@@ -816,17 +911,7 @@ def _ticket(
             urgency=urgency.words,
             urgency_tone=urgency.tone,
             why=_why(waiting) if waiting else "",
-            offers=proposals.merged(
-                proposed,
-                hints.departments(
-                    said,
-                    known={node.code: node for node in departments},
-                    leads=hints.leads_in(categories),
-                    region_code=region.code if region else "",
-                ),
-                dispatch_parts.holding(similar, departments),
-                guessed="" if ticket.category_id else proposals.first_category(said),
-            ),
+            offers=offers,
             regions_said=[(one.region_id, one.path, f"文中提到“{one.words}”") for one in located.candidates],
             region_doubt=located.reason,
             categories_said=[
@@ -834,7 +919,7 @@ def _ticket(
                 for one in hints.likely(said.get("category", ()))
                 if one["code"] in by_code
             ],
-            assist=_assisting(said, departments),
+            helpers=helpers,
             precedents=similar,
             alike=hints.alike_rows(told_again, now=now()),
             returns=dispatch_parts.returns_of(returns),
@@ -853,15 +938,3 @@ def _ticket(
             refused=refused,
         ),
     )
-
-
-def _usual_co_handlers(proposed: Proposal | None, departments: Sequence[DepartmentNode]) -> dict[str, str]:
-    """Return the fields of the co-handlers as the catalogue fills them; the dispatcher may empty them."""
-    ids = {node.code: str(node.id) for node in departments}
-    usual = [ids[code] for code in (proposed.co_handlers if proposed else ()) if code in ids]
-    return {f"assist_{index}": one for index, one in enumerate(usual[:3], start=1)}
-
-
-def _assisting(said: Mapping[str, Any], departments: Sequence[DepartmentNode]) -> list[str]:
-    known = {node.code: node.short_name for node in departments}
-    return [known[one["code"]] for one in hints.likely(said.get("assist", ())) if one["code"] in known]

@@ -13,7 +13,8 @@ from hotline.tickets.queries import Earlier
 from hotline.web import labels, present
 from hotline.web.desks import hints
 from hotline.web.gate import now
-from routing.duty.queries import PrecedentView, ReturnView
+from routing.duty.precedents import PrecedentView
+from routing.duty.queries import ReturnView
 from routing.queries import DepartmentNode
 
 #: A precedent need not be the same matter, only one of its kind.
@@ -114,6 +115,7 @@ def returns_of(rows: Sequence[ReturnView]) -> list[Return]:
 class RulingPrecedent:
     """A ruling that speaks for where a ticket belongs."""
 
+    ruling_id: int
     department_id: int
     department: str
     helping: str
@@ -130,6 +132,7 @@ def rulings_of(rows: Sequence[PrecedentView]) -> list[RulingPrecedent]:
     """Return the rulings that speak for a ticket, in words, each with its reason."""
     return [
         RulingPrecedent(
+            ruling_id=row.ruling_id,
             department_id=row.lead_id,
             department=row.lead,
             helping="、".join(row.helping),

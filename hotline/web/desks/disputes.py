@@ -239,7 +239,7 @@ def ask(number: str) -> ResponseReturnValue:
                 ticket_id=ticket.id,
                 version=forms.required("version"),
                 words=forms.text("words"),
-                department_ids=_ids("department_ids"),
+                department_ids=forms.ids("department_ids"),
                 by=actor(),
                 now=now(),
             )
@@ -346,7 +346,7 @@ def propose(dispute_id: int) -> ResponseReturnValue:
             writing,
             dispute_id=dispute_id,
             lead_id=forms.whole("lead_id"),
-            assist_ids=_ids("assist_ids"),
+            assist_ids=forms.ids("assist_ids"),
             words=forms.text("words"),
             basis=forms.text("basis"),
             by=actor(),
@@ -428,10 +428,6 @@ def _of(writing: Any, dispute_id: int, ruling_id: int) -> None:  # noqa: ANN401 
     found = dispute_queries.dispute_for(writing, actor(), dispute_id)
     if ruling_id not in {one.id for one in found.rulings}:
         raise Conflict("这份裁定不属于本争议。")
-
-
-def _ids(name: str) -> list[int]:
-    return sorted({int(raw) for raw in request.form.getlist(name) if raw.isdecimal() and len(raw) < 19})  # noqa: PLR2004 - longer than any id
 
 
 def _asked(number: str, values: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> AskPage:

@@ -22,6 +22,13 @@
     const list = row?.closest("[data-row-keys]");
     if (list) stand(list, row);
   });
+  // A box that its key has turned gives the focus back to the row: Enter in a box would send its form.
+  document.addEventListener("click", (event) => {
+    if (!event.isTrusted && event.target.matches?.("input[type=checkbox][data-row-key]")) focus(event.target.closest("tr[data-row]"));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches?.("input[type=checkbox][data-row-key]")) event.preventDefault();
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const row = event.detail.target;
     const list = row?.closest?.("[data-row-keys]");
