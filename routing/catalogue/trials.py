@@ -19,7 +19,7 @@ from hotline.core.permissions import Actor, Permission, require
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.vocabulary import Kind
 from routing.catalogue import territory
-from routing.catalogue.editions import plain_rows, version_numbered
+from routing.catalogue.editions import plain_rows, version_in_force, version_numbered
 from routing.catalogue.models import CatalogueTrial, TrialState
 from routing.catalogue.rules import Index, Matter
 from routing.catalogue.territory import pairs
@@ -41,45 +41,69 @@ class Tally:
     same: int = 0
     #: No row of the draft speaks of them, or the place is not known: a person would decide.
     open: int = 0
-    #: (category, from, to) -> how many, and some numbers.
-    elsewhere: dict[tuple[str, str, str], tuple[int, list[str]]] = field(default_factory=dict)
+    #: Of those that go elsewhere: the edition in force does not say the same, so it is the draft that changes it.
+    changed: int = 0
+    #: Of those that stay: the edition in force would send them elsewhere, and the draft agrees with what was done.
+    mended: int = 0
+    #: (category, from, to, what the edition in force says, row of the draft) -> how many, and some numbers.
+    elsewhere: dict[tuple[str, str, str, str, int], tuple[int, list[str]]] = field(default_factory=dict)
 
-    def add(self, key: tuple[str, str, str], count: int, examples: Iterable[str]) -> None:
+    def add(self, key: tuple[str, str, str, str, int], count: int, examples: Iterable[str]) -> None:
         """Count tickets that would have gone elsewhere."""
         before, shown = self.elsewhere.get(key, (0, []))
         self.elsewhere[key] = before + count, [*shown, *examples][:MOST_EXAMPLES]
 
     def told(self) -> dict[str, Any]:
-        """Return it as plain values, the most frequent first."""
-        lines = sorted(self.elsewhere.items(), key=lambda one: (-one[1][0], one[0]))
+        """Return it as plain values: what the draft itself changes first, then the most frequent."""
+        lines = sorted(self.elsewhere.items(), key=lambda one: (one[0][2] == one[0][3], -one[1][0], one[0]))
         return {
             "total": self.total,
             "same": self.same,
             "open": self.open,
+            "changed": self.changed,
+            "mended": self.mended,
             "elsewhere": sum(count for count, _ in self.elsewhere.values()),
             "kinds": len(lines),
             "lines": [
-                {"category": category, "from": here, "to": there, "count": count, "examples": examples}
-                for (category, here, there), (count, examples) in lines[:MOST_LINES]
+                {
+                    "category": category,
+                    "from": here,
+                    "to": there,
+                    "now": today,
+                    "row": row,
+                    "count": count,
+                    "examples": examples,
+                }
+                for (category, here, there, today, row), (count, examples) in lines[:MOST_LINES]
             ],
         }
 
 
-class Trial:
-    """A draft, ready to be asked about many tickets."""
+@dataclass(frozen=True)
+class _Said:
+    """What an edition says of a matter: the lead, and the row that names it."""
 
-    def __init__(self, session: Session, version_id: int) -> None:
+    lead: int | None = None
+    row: int = 0
+
+
+class Trial:
+    """A draft beside the edition in force, ready to be asked about many tickets."""
+
+    def __init__(self, session: Session, version_id: int, *, now: datetime) -> None:
         """Read everything once."""
-        self._index = Index(
-            plain_rows(session, version_id),
-            categories=pairs(session, select(Category.id, Category.parent_id)),
-            regions=pairs(session, select(Region.id, Region.parent_id)),
+        categories = pairs(session, select(Category.id, Category.parent_id))
+        regions = pairs(session, select(Region.id, Region.parent_id))
+        in_force = version_in_force(session, now=now)
+        self._tried = Index(plain_rows(session, version_id), categories=categories, regions=regions)
+        self._in_force = Index(
+            plain_rows(session, in_force.id) if in_force else (), categories=categories, regions=regions
         )
         self._paths: Mapping[int, str] = pairs(session, select(Category.id, Category.path))
         self._names: Mapping[int, str] = pairs(session, select(Department.id, Department.short_name))
         self._active = frozenset(session.scalars(select(Department.id).where(Department.active)))
         self._owners = territory.owners(session)
-        self._known: dict[Matter, int | None] = {}
+        self._known: dict[Matter, tuple[_Said, _Said]] = {}
 
     def count(self, session: Session, tally: Tally, *, since: datetime, until: datetime) -> None:
         """Count the tickets that were registered on the local days from `since` to before `until`."""
@@ -108,29 +132,32 @@ class Trial:
         )
         for category, region, request_type, item, went, count, newest, oldest in rows:
             tally.total += count
-            lead = self._lead(
+            tried, today = self._said(
                 Matter(category=category, region=region, request_type=request_type.value, service_item=item or "")
             )
-            if lead is None:
+            if tried.lead is None:
                 tally.open += count
-            elif lead == went:
+            elif tried.lead == went:
                 tally.same += count
+                tally.mended += count if today.lead != tried.lead else 0
             else:
-                key = (self._paths.get(category or 0, "未分类"), self._names[went], self._names[lead])
+                tally.changed += count if today.lead != tried.lead else 0
+                names = (self._names[went], self._names[tried.lead], self._names.get(today.lead or 0, ""))
+                key = (self._paths.get(category or 0, "未分类"), *names, tried.row)
                 tally.add(key, count, dict.fromkeys((newest, oldest)))
 
-    def _lead(self, matter: Matter) -> int | None:
+    def _said(self, matter: Matter) -> tuple[_Said, _Said]:
         if matter not in self._known:
-            self._known[matter] = self._asked(matter)
+            self._known[matter] = (self._asked(self._tried, matter), self._asked(self._in_force, matter))
         return self._known[matter]
 
-    def _asked(self, matter: Matter) -> int | None:
+    def _asked(self, edition: Index, matter: Matter) -> _Said:
         if matter.category is None and not matter.service_item:
-            return None  # nobody named the matter; a person decides, as at the dispatcher's desk
-        row = self._index.best(matter, lambda one: one.lead is None or one.lead in self._active)
+            return _Said()  # nobody named the matter; a person decides, as at the dispatcher's desk
+        row = edition.best(matter, lambda one: one.lead is None or one.lead in self._active)
         if row is None:
-            return None
-        return row.lead if row.lead is not None else self._owners.get(matter.region or 0)
+            return _Said()
+        return _Said(row.lead if row.lead is not None else self._owners.get(matter.region or 0), row.id)
 
 
 def ask(session: Session, *, number: int, by: Actor, now: datetime, patience_ms: int = PATIENCE_MS) -> CatalogueTrial:
@@ -166,7 +193,7 @@ class _TooLong(Exception):
 
 def _at_once(session: Session, trial: CatalogueTrial, *, until: float) -> dict[str, Any]:
     """Count day by day while there is time left, on the monotonic clock; then raise `_TooLong`."""
-    tally, tried = Tally(), Trial(session, trial.version_id)
+    tally, tried = Tally(), Trial(session, trial.version_id, now=trial.asked_at)
     for day in range(trial.days):
         left_ms = int((until - time.monotonic()) * 1_000)
         if left_ms <= 0:
@@ -188,7 +215,8 @@ def run(begin: Callable[[], AbstractContextManager[Session]], *, trial_id: int) 
         if trial is None or trial.state is TrialState.DONE:
             return
         trial.state, trial.done_days, trial.error = TrialState.RUNNING, 0, ""
-        tried, since, days = Trial(session, trial.version_id), trial.since, trial.days
+        tried = Trial(session, trial.version_id, now=trial.asked_at)
+        since, days = trial.since, trial.days
     tally = Tally()
     try:
         for day in range(days):

@@ -16,6 +16,7 @@ from sqlalchemy import func, select, text
 from hotline.core import clock
 from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import Role
+from hotline.tickets.models import Category
 from hotline.wiring import REACTIONS, Installation
 from routing.catalogue import editions as catalogue
 from routing.catalogue import trials as catalogue_trials
@@ -214,6 +215,42 @@ def test_a_draft_is_tried_on_last_months_tickets_with_examples(desk: Desk) -> No
     assert numbers[0] not in read
     desk.add(category="CJ-02")
     assert "草案此后有修改" in desk.client.get("/admin/catalogue/1/trial").text
+
+
+def test_a_trial_says_what_the_draft_changes_and_what_people_had_changed_already(desk: Desk) -> None:
+    with desk.tools.db.begin() as session:
+        third = make_department(session, "third", name="市公用事业中心")
+        covers = session.scalars(select(Category.id).where(Category.code == "CJ-02")).one()
+        for at in range(3):
+            dispatched_ticket(
+                session, desk.lamps, now=desk.now - timedelta(days=at + 1), category_id=desk.category
+            )  # the draft sends them elsewhere
+        dispatched_ticket(session, third, now=desk.now - timedelta(days=1), category_id=covers)  # a person had done so
+        dispatched_ticket(session, desk.other, now=desk.now - timedelta(days=1), category_id=desk.category)  # mended
+    desk.add()
+    desk.add(category="CJ-02", lead="city_mgmt")
+    with desk.tools.db.begin() as session:
+        catalogue.publish(session, number=1, version=desk.draft().version, by=desk.admin, now=desk.now)
+    desk.client.post("/admin/catalogue/draft")
+    (lamps,) = (row for row in desk.rows() if row.category_code == "CJ-01")
+    desk.client.post(
+        f"/admin/catalogue/2/rows/{lamps.id}",
+        data={"category": "CJ-01", "lead": "city_mgmt", "version": desk.draft().version},
+    )
+    desk.client.post("/admin/catalogue/2/trial")
+    html = desk.client.get("/admin/catalogue/2").text
+    read = shown(html)
+    assert "4 张会派往别处 ，1 张不变，0 张目录没有明确主办" in read
+    assert "3 张由本版改变 （现行目录不是这样派的），1 张现行目录也派往同一单位、当时由人改派" in read
+    assert "另有 1 张，现行目录派往别处，本版与实际承办一致" in read
+    # What the draft itself changes stands first, with the row that does it.
+    assert re.search("市路灯管理处 市城管局 市路灯管理处 本版改变 3 .*市公用事业中心 市城管局 同左 1", read)
+    assert f'href="/admin/catalogue/2/rows/{lamps.id}"' in html[html.index('id="trial-part"') :]
+    # A row that is changed afterwards is not linked from figures that it did not make.
+    desk.client.post("/admin/catalogue/2/rows", data={"category": "", "lead": "third"})
+    part = desk.client.get("/admin/catalogue/2/trial").text
+    assert "草案此后有修改" in part
+    assert "/rows/" not in part
 
 
 def test_a_trial_that_takes_too_long_goes_on_in_the_background_and_shows_how_far_it_is(desk: Desk) -> None:

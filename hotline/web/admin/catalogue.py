@@ -577,7 +577,11 @@ def _flaw_line(
 
 def _trial(found: CatalogueTrial, edition: CatalogueVersion) -> TrialPart:
     label = labels.label(found.state)
-    result = found.result or {"total": 0, "same": 0, "open": 0, "elsewhere": 0, "kinds": 0, "lines": []}
+    # What was tried before an upgrade knows less.
+    nothing = dict.fromkeys(("total", "same", "open", "elsewhere", "changed", "mended", "kinds"), 0)
+    result = {**nothing, "lines": [], **found.result}
+    old = found.of_version != edition.version and edition.state is CatalogueState.DRAFT
+    opens = edition.state is CatalogueState.DRAFT and not old and actor().can(Permission.CATALOGUE_EDIT)
     return TrialPart(
         state=label.words,
         tone=label.tone,
@@ -587,10 +591,17 @@ def _trial(found: CatalogueTrial, edition: CatalogueVersion) -> TrialPart:
         words=f"{local(found.since):%m-%d} 至今登记的 {result['total']} 张已派工单",
         result=result,
         lines=[
-            {**one, "links": [(number, url_for("tickets.show", number=number)) for number in one["examples"]]}
+            {
+                "now": "",
+                **one,
+                "links": [(number, url_for("tickets.show", number=number)) for number in one["examples"]],
+                "row_href": url_for("dispatch_catalogue.row", number=edition.number, row_id=one["row"])
+                if opens and one.get("row")
+                else None,
+            }
             for one in result["lines"]
         ],
-        old=found.of_version != edition.version and edition.state is CatalogueState.DRAFT,
+        old=old,
         error=found.error,
     )
 
