@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
 
+from hotline.core.db import Database
+from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from tests.browser.conftest import City, assert_accessible, assert_fits
 
 pytestmark = pytest.mark.browser
@@ -25,7 +29,9 @@ def argues(page: Page, stance: str, words: str) -> None:
     expect(page.get_by_text(words)).to_be_visible()
 
 
-def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(page_as: Callable[..., Page], city: City) -> None:
+def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(  # noqa: PLR0915 - from the quarrel to the next ticket
+    page_as: Callable[..., Page], live_db: Database, city: City
+) -> None:
     number = city.numbers["dispatched"]
     desk = page_as("dispatcher", f"/disputes/new/{number}")
     desk.get_by_label("说明").fill("井盖由谁管养，两家说法不一。")
@@ -62,6 +68,21 @@ def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(page_as: Calla
     with boss.expect_navigation():
         boss.get_by_role("alertdialog").get_by_role("button", name="确定").press("Enter")
     expect(boss.get_by_text("已生效", exact=True)).to_be_visible()
+    # It is an example for the model, above what a dispatcher's choice counts for.
+    with live_db.read() as session:
+        told = session.execute(
+            select(TrainingLabel.label, TrainingLabel.provenance).where(
+                TrainingLabel.ticket_id == city.ids["dispatched"],
+                TrainingLabel.task == LabelTask.DEPARTMENT,
+                TrainingLabel.superseded_at.is_(None),
+            )
+        ).all()
+    assert [tuple(one) for one in told] == [("heating", Provenance.RULED)]
+    # The next ticket of the matter cites it before anything stands in the catalogue.
+    desk.goto("/dispatch")
+    row = desk.locator("tr[data-row]", has_text=city.numbers["registered"])
+    expect(row.get_by_role("link", name=re.compile("裁定第"))).to_be_visible()
+    expect(row.locator("[data-row-key='1']")).to_contain_text("先例：同一事件类别")
     boss.get_by_role("button", name="转为派单目录条目").press("Enter")
     with boss.expect_navigation():
         boss.get_by_role("alertdialog").get_by_role("button", name="确定").press("Enter")
@@ -75,3 +96,15 @@ def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(page_as: Calla
     expect(boss.locator("tbody tr").filter(has_text=BASIS)).to_contain_text("望川供热集团")
     assert_accessible(boss)
     assert_fits(boss)
+
+    # Published, the row itself is offered, and the precedent stands behind it as one more reason.
+    admin = page_as("administrator", "/admin/catalogue/1")
+    admin.get_by_role("button", name=re.compile("发布第 1 版")).press("Enter")
+    admin.get_by_role("alertdialog").get_by_role("button", name="确定").press("Enter")
+    admin.wait_for_url("**/admin/catalogue")
+    desk.reload()
+    offer = row.locator("[data-row-key='1']")
+    expect(offer).to_contain_text("望川供热集团")
+    expect(offer).to_contain_text("派单目录第 1 版")
+    expect(offer).to_contain_text(f"依据：{BASIS}")
+    expect(offer).to_contain_text("先例：同一事件类别")
