@@ -80,6 +80,8 @@ class Adjustment(Base):
         ),
         CheckConstraint("ends_at > starts_at", name="interval_has_length"),
         CheckConstraint("ends_at <= latest_at", name="no_longer_than_allowed"),
+        # Time that has run cannot be taken out of a count afterwards.
+        CheckConstraint("kind <> 'suspension' OR starts_at >= asked_at", name="begins_when_asked"),
         # The calendar is not the database's; but no run of working days is stretched further than this by days of rest.
         CheckConstraint(
             "latest_at - starts_at <= max_workdays * interval '72 hours' + interval '360 hours'",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -189,7 +189,9 @@ def _by_whom(row: DayRow) -> dict[str, str | int]:
 
 def suspended(begin: datetime, end: datetime, *, reason: str, lost: timedelta | int, unit: Unit) -> Step:
     """Say how long a pause stopped this clock: whole days for day counts, minutes for the others."""
-    span = f"{moment_in_words(begin)}至{moment_in_words(end)}"
+    # Until midnight is until the end of the day before, as people say it.
+    last = end - timedelta(seconds=1) if end.time() == time() else end
+    span = f"{moment_in_words(begin)}至{moment_in_words(last)}"
     why = f"，{reason}" if reason else ""
     params: dict[str, str | int] = {"from": begin.isoformat(), "to": end.isoformat(), "reason": reason}
     if isinstance(lost, int):

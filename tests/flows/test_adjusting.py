@@ -321,6 +321,7 @@ def test_a_pause_needs_evidence_that_is_on_this_ticket(matter: Matter, session: 
     [
         ("ends_at = latest_at + interval '1 second'", "no_longer_than_allowed"),
         ("ends_at = starts_at", "interval_has_length"),
+        ("starts_at = asked_at - interval '1 minute'", "begins_when_asked"),
         ("evidence_id = NULL", "suspension_is_whole"),
         (
             "latest_at = starts_at + interval '200 days', ends_at = starts_at + interval '190 days'",
@@ -474,7 +475,7 @@ def _audited(session: Session) -> list[str]:
 
     found = []
     for rule in module._RULES:
-        used = {"moves": module.legal_moves(), "handling": ["sign"], "most_tries": 8, "delivered_by": at("01 00:00")}
+        used = {"moves": module.legal_moves(), "handling": ["sign"], "most_tries": 8, "attempts": 3, "delivered_by": at("01 00:00")}
         given = {name: value for name, value in used.items() if f":{name}" in rule.sql}
         if session.execute(text(rule.sql), given).first() is not None:
             found.append(rule.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -18,7 +18,8 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
 from hotline.web import forms, labels, present
-from hotline.web.desks.waiting import queue_page
+from hotline.web.desks.clocks import ClockView, clocks_of
+from hotline.web.desks.waiting import Verdict, decide_form, queue_page
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -28,11 +29,9 @@ from routing.clocks import adjusting
 from routing.clocks.adjusting import AdjustmentView
 from routing.clocks.models import AdjustmentKind, AdjustmentState
 from routing.clocks.profiles import SLA_CLASSES
-from routing.clocks.steps import CLOCK_LABELS
 from routing.queries import DispatchView
 
 bp = Blueprint("deadline", __name__)
-_CLOCKS: Final = {clock.value: words for clock, words in CLOCK_LABELS.items()}
 _PAGE: Final = 30
 _BLANK: Final = ("cause", "until", "suspension_reason", "evidence_id", "workdays", "basis", "extension_reason", "words")
 
@@ -67,17 +66,6 @@ class ChangeView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClockPart:
-    """One clock with every step."""
-
-    words: str
-    due: str
-    chip: DeadlineView
-    steps: tuple[str, ...]
-    confirmed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class DeadlinesPage:
     """Every deadline of a ticket, explained."""
 
@@ -85,7 +73,7 @@ class DeadlinesPage:
     title: str
     version: int
     department: str
-    clocks: tuple[ClockPart, ...]
+    clocks: tuple[ClockView, ...]
     changes: tuple[ChangeView, ...]
     classes: tuple[tuple[str, str], ...]
     may_classify: bool
@@ -266,26 +254,16 @@ def decision(adjustment_id: int) -> ResponseReturnValue:
 @page(Permission.DEADLINE_APPROVE)
 def decide(adjustment_id: int) -> ResponseReturnValue:
     """Approve or refuse."""
-    verdict = forms.text("verdict")
-    try:
-        if verdict not in {"approve", "refuse"}:
-            raise Invalid({"words": "请选择批准或驳回。"})  # noqa: TRY301 - one answer to every problem of the form
-        with db().begin() as session:
-            adjusting.decide(
-                session,
-                adjustment_id=adjustment_id,
-                approve=verdict == "approve",
-                words=forms.text("words"),
-                by=actor(),
-                now=now(),
-            )
-    except Invalid as error:
-        shown = _decide(adjustment_id, values=request.form.to_dict(), errors=error.fields)
-        return render_template("deadline/decide.html", page=shown), 422
-    forms.told(
-        "success", "已批准，时限已重新计算并通知诉求人。" if verdict == "approve" else "已驳回，原时限继续计算。"
+    return decide_form(
+        Verdict(yes="approve", no="refuse", ask="请选择批准或驳回。"),
+        act=lambda session, approve: adjusting.decide(
+            session, adjustment_id=adjustment_id, approve=approve, words=forms.text("words"), by=actor(), now=now()
+        ),
+        again=lambda values, errors: render_template(
+            "deadline/decide.html", page=_decide(adjustment_id, values=values, errors=errors)
+        ),
+        told=("已批准，时限已重新计算并通知诉求人。", "已驳回，原时限继续计算。"),
     )
-    return redirect(url_for("deadline.queue"), code=303)
 
 
 def _of_ticket(session: Any, number: str, adjustment_id: int) -> Ticket:  # noqa: ANN401 - a session; pages import no SQLAlchemy
@@ -354,35 +332,13 @@ def _deadlines(
         title=ticket.title,
         version=ticket.version,
         department=last.department,
-        clocks=_clocks(last),
+        clocks=clocks_of(last),
         changes=tuple(_change(one) for one in reversed(changes)),
         classes=(("", "普通"), *((name, name) for name in SLA_CLASSES)),
         may_classify=actor().can(Permission.TICKET_DISPATCH) and ticket.state in {State.DISPATCHED, State.SIGNED},
         values={"sla_class": "", "reason": "", **(values or {})},
         errors=errors or {},
     )
-
-
-def _clocks(row: DispatchView) -> tuple[ClockPart, ...]:
-    done = {"sign": row.signed_at, "contact": row.contacted_at, "handle": row.answered_at, "feedback": row.answered_at}
-    return tuple(
-        ClockPart(
-            words=_CLOCKS.get(name, name),
-            due=present.moment(datetime.fromisoformat(told["due"])),
-            chip=_chip(name, datetime.fromisoformat(told["due"]), row, done_at=done.get(name) or row.ended_at),
-            steps=tuple(told["steps"]),
-            confirmed=bool(told.get("confirmed", True)),
-        )
-        for name, told in sorted(row.steps.items(), key=lambda clock: clock[0] not in {"handle", "total"})
-    )
-
-
-def _chip(name: str, due: datetime, row: DispatchView, *, done_at: datetime | None) -> DeadlineView:
-    """Say how a clock stands; a window for returning that has passed is shut, and nothing is late because of it."""
-    if name == "return":
-        return DeadlineView(words="已过期限" if due < now() else "可以退单", state="none" if due < now() else "far")
-    stands_until = row.suspended_until if name in {"handle", "total"} else None
-    return present.deadline(due, now=now(), done_at=done_at, stands_until=stands_until)
 
 
 def _decide(

@@ -27,6 +27,7 @@ from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Urgency
 from hotline.web import forms, labels, present
 from hotline.web.desks import supervision as supervision_desk
+from hotline.web.desks.clocks import ClockView, clocks_of
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -41,7 +42,6 @@ from routing.answers.doubts import Doubt
 from routing.answers.parts import PartView
 from routing.answers.vetting import VettingView
 from routing.answers.vetting_models import VettingState
-from routing.clocks.steps import CLOCK_LABELS
 from routing.duty import queries as duty_queries
 from routing.duty import returning
 from routing.duty.queries import ReturnView
@@ -71,7 +71,6 @@ DOUBTS: Final[Mapping[Doubt, str]] = {
     Doubt.SAME_ELSEWHERE: "公开答复与其他工单的答复一字不差，请确认不是复制来的，并针对本件诉求修改。",
     Doubt.NAMES_CITIZEN: "公开答复中写了诉求人的姓名，公开时会泄露个人信息，建议改为“诉求人”或“您”。",
 }
-_CLOCKS: Final = {clock.value: words for clock, words in CLOCK_LABELS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,18 +112,6 @@ class InboxPage:
     has_department: bool
     cursor: str
     supervision: supervision_desk.DeskPart
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClockView:
-    """One deadline and every step that leads to it."""
-
-    name: str
-    words: str
-    chip: DeadlineView
-    due: str
-    steps: tuple[str, ...]
-    unconfirmed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -675,7 +662,7 @@ def _work(
         due=present.deadline(shown.due_at, now=now(), done_at=shown.answered_at, stands_until=shown.suspended_until)
         if in_hand or shown.answered_at
         else present.deadline(None, now=now()),
-        clocks=_clocks(shown),
+        clocks=clocks_of(shown),
         department=shown.department,
         sent_at=present.moment(shown.sent_at),
         sent_by=_sender(shown),
@@ -774,29 +761,6 @@ def _sender(row: DispatchView) -> str:
     if row.automatic:
         return "系统自动派单"
     return "热线中心回访后重办" if row.round else row.sent_by or "热线中心"
-
-
-def _clocks(row: DispatchView) -> tuple[ClockView, ...]:
-    done = {"sign": row.signed_at, "contact": row.contacted_at, "handle": row.answered_at, "feedback": row.answered_at}
-    views = []
-    for name, told in sorted(row.steps.items(), key=lambda clock: clock[0] != "handle"):
-        due = datetime.fromisoformat(told["due"])
-        if name == "dispatch":
-            continue
-        chip = present.deadline(due, now=now(), done_at=done.get(name))
-        if name == "return" and chip.state == "overdue":
-            chip = DeadlineView(words="已届满", state="none", at=chip.at, iso=chip.iso)
-        views.append(
-            ClockView(
-                name=name,
-                words=_CLOCKS.get(name, name),
-                chip=chip,
-                due=present.moment(due),
-                steps=tuple(told["steps"]),
-                unconfirmed=not told.get("confirmed", True),
-            )
-        )
-    return tuple(views)
 
 
 def _return_due(row: DispatchView) -> datetime | None:

@@ -10,7 +10,6 @@ from typing import Final
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from hotline.core.errors import Invalid
 from hotline.core.permissions import Permission
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
@@ -18,7 +17,7 @@ from hotline.tickets.states import Act
 from hotline.tickets.vocabulary import RequestType
 from hotline.web import forms, labels, present
 from hotline.web.desks.department import DOUBTS
-from hotline.web.desks.waiting import queue_page
+from hotline.web.desks.waiting import Verdict, decide_form, queue_page
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -117,24 +116,16 @@ def read(vetting_id: int) -> ResponseReturnValue:
 @page(Permission.ANSWER_VET)
 def decide(vetting_id: int) -> ResponseReturnValue:
     """Pass it on to the callback, or send it back."""
-    verdict = forms.text("verdict")
-    try:
-        if verdict not in {"pass", "back"}:
-            raise Invalid({"words": "请选择通过或退回。"})  # noqa: TRY301 - one answer to every problem of the form
-        with db().begin() as session:
-            vetting.decide(
-                session,
-                vetting_id=vetting_id,
-                passes=verdict == "pass",
-                words=forms.text("words"),
-                by=actor(),
-                now=now(),
-            )
-    except Invalid as error:
-        shown = _read(vetting_id, values=request.form.to_dict(), errors=error.fields)
-        return render_template("vetting/read.html", page=shown), 422
-    forms.told("success", "审核通过，已进入回访。" if verdict == "pass" else "已退回承办单位修改，原时限继续计算。")
-    return redirect(url_for("vetting.queue"), code=303)
+    return decide_form(
+        Verdict(yes="pass", no="back", ask="请选择通过或退回。"),
+        act=lambda session, passes: vetting.decide(
+            session, vetting_id=vetting_id, passes=passes, words=forms.text("words"), by=actor(), now=now()
+        ),
+        again=lambda values, errors: render_template(
+            "vetting/read.html", page=_read(vetting_id, values=values, errors=errors)
+        ),
+        told=("审核通过，已进入回访。", "已退回承办单位修改，原时限继续计算。"),
+    )
 
 
 @bp.get("/admin/vetting")
