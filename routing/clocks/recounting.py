@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_, union
 from sqlalchemy.orm import Session
 
 from hotline.core import outbox
-from hotline.core.clock import SHANGHAI, local_day
+from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.errors import Conflict, Invalid
 from hotline.core.permissions import SYSTEM, Actor, Permission, require
 from hotline.people.models import User
@@ -31,6 +31,7 @@ from routing.clocks.deadlines import Change, Reclassified, clock_named, shifted
 from routing.clocks.granting import Spell
 from routing.clocks.models import Adjustment, AdjustmentState, ProfileEdition, Recount, RecountKind
 from routing.clocks.profiles import ClockName, Profile
+from routing.clocks.steps import moment_in_words
 from routing.events import RecountOrdered
 from routing.models import Department, Dispatch
 
@@ -334,7 +335,11 @@ def _follow(
             details: dict[str, Any] = {"before": before.isoformat(), "due": row.due_at.isoformat(), "recount": order.id}
             if parts:
                 details["parts"] = [unit for _, unit, _ in parts]
-            tickets.move(session, ticket, Act.RECOUNT, by=SYSTEM, now=now, note=order.words, details=details)
+            note = order.words
+            if row.due_at != before:
+                was, is_now = (moment_in_words(local(due)) for due in (before, row.due_at))
+                note += f"。到期由 {was} 变为 {is_now}"
+            tickets.move(session, ticket, Act.RECOUNT, by=SYSTEM, now=now, note=note, details=details)
     session.flush()  # the lead's deadline first: the database holds that no part goes beyond it
     for part, _, due in parts:
         part.due_at = due

@@ -475,7 +475,13 @@ def _audited(session: Session) -> list[str]:
 
     found = []
     for rule in module._RULES:
-        used = {"moves": module.legal_moves(), "handling": ["sign"], "most_tries": 8, "attempts": 3, "delivered_by": at("01 00:00")}
+        used = {
+            "moves": module.legal_moves(),
+            "handling": ["sign"],
+            "most_tries": 8,
+            "attempts": 3,
+            "delivered_by": at("01 00:00"),
+        }
         given = {name: value for name, value in used.items() if f":{name}" in rule.sql}
         if session.execute(text(rule.sql), given).first() is not None:
             found.append(rule.name)

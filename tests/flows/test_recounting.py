@@ -129,7 +129,10 @@ def test_the_explanation_names_the_units_day_and_the_citizens_total_stays(city: 
 def test_the_journal_of_each_moved_ticket_tells_who_ordered_what(city: City) -> None:
     order = city.orders(city.wish(14, unit=city.market), "12 10:00")
     [line] = city.recounts(city.first)
-    assert line.note == "工作日历调整：市市场监管局 2026-10-14 放假（机关事务管理局 2026 年 9 号）"
+    assert line.note == (
+        "工作日历调整：市市场监管局 2026-10-14 放假（机关事务管理局 2026 年 9 号）。"
+        "到期由 2026-10-22（周四）18:00 变为 2026-10-23（周五）18:00"
+    )
     assert line.details["before"] == at("22 18:00").isoformat()
     assert line.details["due"] == at("23 18:00").isoformat()
     assert line.details["recount"] == order.id
@@ -173,7 +176,7 @@ def test_a_day_that_is_taken_back_gives_the_first_deadline_again(city: City) -> 
     assert city.due(city.first) == "10-22 18:00"
     [view] = days.listed(city.session, department_id=city.market.id).rows
     assert (view.row.ended_at, view.ended_by) == (at("12 11:00"), "王管理")
-    assert [one.note for one in city.recounts(city.first)][-1] == "工作日历调整：市市场监管局 2026-10-14 恢复原有安排"
+    assert city.recounts(city.first)[-1].note.startswith("工作日历调整：市市场监管局 2026-10-14 恢复原有安排。到期由")
 
 
 def test_pauses_and_extensions_survive_a_day(city: City) -> None:
@@ -567,7 +570,7 @@ def test_the_city_may_order_that_open_tickets_follow_and_each_explains_itself(ci
         city.first
     )
     [line] = city.recounts(city.first)
-    assert line.note == "改按时限档案 default 2026.2：市政府第 20 次常务会议"
+    assert line.note.startswith("改按时限档案 default 2026.2：市政府第 20 次常务会议。到期由")
     assert editions.changes(city.session, edition) == []
     # What is asked for later is judged by the edition that it was moved to.
     row = current_dispatch(city.session, city.first.id)
