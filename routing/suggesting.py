@@ -16,10 +16,12 @@ from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind, Urgency
 from routing import actions
+from routing.answers import parts
 from routing.catalogue import editions as catalogue
 from routing.catalogue import territory
 from routing.catalogue.territory import owner_of
 from routing.duty import precedents
+from routing.duty.precedents import PrecedentView
 from routing.learning import limits
 from routing.learning.examples import DISTRICT
 from routing.models import Department, Suggestion
@@ -73,7 +75,8 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         if matter
         else None
     )
-    ruled = _ruled(session, ticket, matter, proposal) if matter else None
+    ruling = _ruling(session, ticket, matter, proposal) if matter else None
+    ruled = session.get(Department, ruling.lead_id) if ruling else None
     policy = limits.policy(session)
     territorial = _territorial(session, ticket.region_id)
     urgency = max_urgency(ticket.urgency, said.urgency.level)
@@ -117,11 +120,12 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
     if decision.automatic and department is not None and lead is not None and not merged:
         if ticket.category_id is None and category is not None:
             ticket.category_id = category.id
-        actions.dispatch(
+        parts.dispatch_shared(
             session,
             ticket_id=ticket.id,
             version=None,
             department_id=department.id,
+            assist_ids=_helping(session, proposal, ruling) - {department.id},
             reason=_why(category, lead.probability, proposal),
             automatic=True,
             by=SYSTEM,
@@ -130,14 +134,21 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
     return suggestion
 
 
-def _ruled(
+def _ruling(
     session: Session, ticket: Ticket, matter: Category, proposal: catalogue.Proposal | None
-) -> Department | None:
-    """Return the lead that a ruling on this category names, where the ruling weighs more than the catalogue."""
+) -> PrecedentView | None:
+    """Return the ruling on this category that weighs more than the catalogue, if there is one."""
     found = precedents.precedents_for(session, ticket, category_id=matter.id, limit=1)
-    if not found or not precedents.leads(found[0], proposal):
-        return None
-    return session.get(Department, found[0].lead_id)
+    return found[0] if found and precedents.leads(found[0], proposal) else None
+
+
+def _helping(session: Session, proposal: catalogue.Proposal | None, ruling: PrecedentView | None) -> set[int]:
+    """Return who goes along by itself: the co-handlers of what is laid down first, never the model's guess."""
+    if ruling is not None:
+        named = Department.id.in_(ruling.helping_ids)
+    else:
+        named = Department.code.in_(proposal.co_handlers if proposal else ())
+    return set(session.scalars(select(Department.id).where(named, Department.active)))
 
 
 def _why(category: Category | None, probability: float, proposal: catalogue.Proposal | None) -> str:

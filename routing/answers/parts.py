@@ -68,6 +68,7 @@ def dispatch_shared(
     department_id: int,
     assist_ids: Collection[int] = (),
     reason: str = "",
+    automatic: bool = False,
     by: Actor,
     now: datetime,
 ) -> Dispatch:
@@ -81,7 +82,14 @@ def dispatch_shared(
             words = f"协办单位“{helper.name}”已停用，请去掉后再派。" if helper else "所选的协办单位不存在，请重新选择。"
             raise Invalid({"assist": words})
     sent = actions.dispatch(
-        session, ticket_id=ticket_id, version=version, department_id=department_id, reason=reason, by=by, now=now
+        session,
+        ticket_id=ticket_id,
+        version=version,
+        department_id=department_id,
+        reason=reason,
+        automatic=automatic,
+        by=by,
+        now=now,
     )
     for one in sorted(set(assist_ids)):
         share(session, ticket_id=ticket_id, kind=PartKind.ASSIST, department_id=one, by=by, now=now)

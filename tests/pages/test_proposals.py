@@ -218,6 +218,7 @@ def test_what_model_and_catalogue_agree_on_goes_out_by_itself_with_both_reasons(
     assert now.state is State.DISPATCHED
     assert sent is not None
     assert sent.department_id == desk.lighting
+    assert desk.helping(ticket) == [desk.city_mgmt]
     assert "模型自动派单" in sent.reason
     assert "派单目录第 1 版" in sent.reason
 
