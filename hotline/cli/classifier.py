@@ -146,7 +146,8 @@ def evaluate(model_name: str, data: Path, by: str | None, *, as_json: bool) -> N
     truth = [row.label or "" for row in rows]
     unknown = sorted(set(truth) - set(labels))
     if len(unknown) == len(set(truth)):
-        raise BadTrainingFile(f"文件中的标签模型都不认识，例如“{unknown[0]}”。模型的标签有：{'、'.join(labels[:8])}…")
+        known = "、".join([label for label in labels if label][:8])
+        raise BadTrainingFile(f"文件中的标签模型都不认识，例如“{unknown[0]}”。模型的标签有：{known}…")
     begun = time.process_time()
     parts = [judged for _, judged in _judged(model, task, rows)]
     speed = len(rows) / max(time.process_time() - begun, 1e-9)

@@ -1,14 +1,14 @@
 """Finds tickets that are probably about one matter: text, place and time, among a million open and recent ones.
 
-Each recent ticket leaves a sketch of its redacted text (classifier.duplicates, docs/decisions/0013). A question looks
-up the numbers of a text one by one in an index, counts how many each ticket shares, and reads the texts of the few
-that share most. What bounds it: a number that too many tickets hold says nothing about one matter and is not asked for
-(PostgreSQL itself keeps the most common elements of a column), and of every other number at most `_MOST_HOLDERS`
-tickets are looked at (docs/decisions/0029).
+Each recent ticket leaves a sketch of its redacted text (classifier.duplicates, docs/decisions/0013), its numbers as
+rows of (number, ticket). A question looks up the numbers of a text one by one, counts how many each ticket shares, and
+reads the texts of the few that share most. What bounds it: of every number at most `_MOST_HOLDERS` tickets are looked
+at, and one that so many hold counts little (docs/decisions/0039).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -44,36 +44,21 @@ MOST_BATCHES: Final = 10
 #: The name under which the catch-up keeps how far down it has come.
 PROGRESS: Final = "ticket_sketches"
 
-_COMMON: Final = 400
-"""A number that more tickets than this hold is not asked for."""
-_MOST_HOLDERS: Final = 100
-"""Of those that hold a number, so many are looked at, the oldest first: the ticket that others are answered with."""
+_MOST_HOLDERS: Final = 1_000
+"""Of those that hold a number, so many are looked at, the newest first: what is told again is told again soon."""
 _CANDIDATES: Final = 200
 _READ: Final = 30
 _LONGEST: Final = 1_200
 """Characters of a text that are fetched; the rating reads fewer, but blanks are dropped first."""
 _BITS: Final = 0x7FFFFFFF
 
-_SHARING: Final = text(
+# Only the index is read. What the tickets share is counted here: a window and a sort over thousands of rows cost the
+# database ten times what the look-ups cost.
+_HOLDERS: Final = text(
     """
-    WITH common AS MATERIALIZED (
-        SELECT each.key FROM pg_stats,
-            unnest(most_common_elems::text::int[], most_common_elem_freqs) AS each (key, share)
-        WHERE schemaname = current_schema() AND tablename = 'ticket_sketches' AND attname = 'keys'
-        AND each.key IS NOT NULL
-        AND each.share * (SELECT reltuples FROM pg_class WHERE oid = 'ticket_sketches'::regclass) > :common
-    ), asked AS MATERIALIZED (
-        SELECT key FROM unnest(:keys) AS key WHERE key NOT IN (SELECT common.key FROM common)
-    ), held AS (
-        SELECT found.ticket_id, found.registered_at,
-            ln(2.0 * :holders / count(*) OVER (PARTITION BY asked.key)) AS weight
-        FROM asked, LATERAL (
-            SELECT ticket_id, registered_at FROM ticket_sketches WHERE keys @> ARRAY[asked.key] LIMIT :holders
-        ) AS found
-    )
-    SELECT ticket_id, count(*) AS shared FROM held WHERE registered_at >= :since
-    GROUP BY ticket_id HAVING count(*) >= :fewest
-    ORDER BY sum(weight) DESC, ticket_id DESC LIMIT :candidates
+    SELECT ARRAY(
+        SELECT ticket_id FROM ticket_sketch_keys WHERE key = asked.key ORDER BY ticket_id DESC LIMIT :holders
+    ) FROM unnest(:keys) AS asked (key)
     """
 ).bindparams(bindparam("keys", type_=ARRAY(Integer)))
 
@@ -123,24 +108,11 @@ def find(
     keys = keys_of(title, content)
     if not keys:
         return []
-    shared = {
-        int(row.ticket_id): int(row.shared)
-        for row in session.execute(
-            _SHARING,
-            {
-                "keys": keys,
-                "common": _COMMON,
-                "holders": _MOST_HOLDERS,
-                "since": told_at - WINDOW,
-                "fewest": min(2, len(keys)),
-                "candidates": _CANDIDATES,
-            },
-        )
-    }
+    shared = _sharing(session, keys)
     shared.pop(but or 0, None)
     if not shared:
         return []
-    rows = _readable(session, shared, region_id=region_id, closed_since=told_at - closed_within)
+    rows = _readable(session, shared, region_id=region_id, since=told_at - WINDOW, closed_since=told_at - closed_within)
     likenesses = duplicates.likenesses((title, content[:_LONGEST]), [(row.title, row.content) for row in rows])
     found = []
     for row, likeness in zip(rows, likenesses, strict=True):
@@ -183,8 +155,29 @@ def catch_up(begin: Begin, *, now: datetime) -> int:
     return written
 
 
+def _sharing(session: Session, keys: Sequence[int]) -> dict[int, int]:
+    """Return how many numbers each of the likeliest candidates shares, those that share the rarest first."""
+    import numpy as np
+
+    held = session.scalars(_HOLDERS, {"keys": list(keys), "holders": _MOST_HOLDERS}).all()
+    lengths = [len(one) for one in held]
+    if not sum(lengths):
+        return {}
+    # A number that few hold says more than one that many hold.
+    worth = np.repeat([math.log(2 * _MOST_HOLDERS / max(1, one)) for one in lengths], lengths)
+    tickets, owner, counts = np.unique(
+        np.fromiter((ticket for one in held for ticket in one), np.int64, sum(lengths)),
+        return_inverse=True,
+        return_counts=True,
+    )
+    enough = np.flatnonzero(counts >= min(2, len(keys)))
+    value = np.bincount(owner, worth)[enough]
+    best = enough[np.lexsort((-tickets[enough], -value))][:_CANDIDATES]
+    return dict(zip(tickets[best].tolist(), counts[best].tolist(), strict=True))
+
+
 def _readable(
-    session: Session, shared: dict[int, int], *, region_id: int | None, closed_since: datetime
+    session: Session, shared: dict[int, int], *, region_id: int | None, since: datetime, closed_since: datetime
 ) -> Sequence[Any]:
     """Return the candidates that may be offered, those that share most first."""
     columns = (
@@ -200,12 +193,13 @@ def _readable(
         Ticket.region_id,
         Category.path.label("category"),
     )
-    question = (
-        select(*columns)
-        .join(Region, Region.id == Ticket.region_id, isouter=True)
-        .join(Category, Category.id == Ticket.category_id, isouter=True)
+    # First which they are, then their texts: a long text is unpacked only of those that are read.
+    place = func.array_position(list(shared), Ticket.id).label("place")
+    chosen = (
+        select(Ticket.id, place)
         .where(
             Ticket.id.in_(shared),
+            Ticket.registered_at >= since,
             Ticket.kind != Kind.BAD_REVIEW,
             Ticket.confidential.is_(False),
             or_(
@@ -213,14 +207,21 @@ def _readable(
                 (Ticket.closed_at >= closed_since) & (Ticket.outcome != Outcome.WITHDRAWN),
             ),
         )
-        .order_by(func.array_position(list(shared), Ticket.id))
+        .order_by(place)
         .limit(_READ)
     )
     if region_id is not None:
         here = select(Region.code).where(Region.id == region_id).scalar_subquery()
-        question = question.where(
+        chosen = chosen.join(Region, Region.id == Ticket.region_id, isouter=True).where(
             or_(Region.code.is_(None), func.starts_with(Region.code, here), func.starts_with(here, Region.code))
         )
+    some = chosen.cte("chosen").prefix_with("MATERIALIZED")
+    question = (
+        select(*columns)
+        .join(some, some.c.id == Ticket.id)
+        .join(Category, Category.id == Ticket.category_id, isouter=True)
+        .order_by(some.c.place)
+    )
     return session.execute(question).all()
 
 

@@ -22,8 +22,19 @@ class TicketSketch(Base):
 
     __table_args__ = (
         CheckConstraint("cardinality(keys) <= 64", name="keys_bounded"),
-        # Which tickets share this number? No pending list: sixty look-ups of one question would each read it whole.
-        Index("ix_ticket_sketches_keys", "keys", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
         # Which are too old to be offered? The catch-up takes them away.
         Index("ix_ticket_sketches_registered_at", "registered_at"),
     )
+
+
+class TicketSketchKey(Base):
+    """One number of one sketch: which tickets share it is read from the primary key alone.
+
+    Kept by the trigger ticket_sketches_keys, so that it says what the sketches say; hence no foreign key, which would
+    be asked sixty times for each ticket.
+    """
+
+    __tablename__ = "ticket_sketch_keys"
+
+    key: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    ticket_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -13,7 +13,7 @@ from hotline.tickets.models import Region, Ticket
 from hotline.tickets.states import Outcome, State
 from hotline.wiring import Installation, event_named
 from routing.relations import duplicates
-from routing.relations.sketch_models import TicketSketch
+from routing.relations.sketch_models import TicketSketch, TicketSketchKey
 from tests.makers import count_queries, make_region, register_ticket
 
 TITLE = "翠微澜庭北门烧烤摊油烟扰民"
@@ -107,21 +107,44 @@ def test_odd_texts_find_nothing_and_break_nothing(db: Database, now: datetime, c
         assert ask(session, content=content, now=now) == []
 
 
-def test_a_number_that_too_many_hold_is_not_asked_for(
+def test_of_a_number_that_many_hold_only_the_newest_are_looked_at(
     db: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database's own statistics say which; what is left of the text must suffice."""
     with db.begin() as session:
-        for one in range(30):
+        several = [
             told(session, title="噪音", content=f"夜里施工吵得睡不着觉，第{one}个电话了，请处理。", now=now)
+            for one in range(30)
+        ]
+    monkeypatch.setattr(duplicates, "_MOST_HOLDERS", 3)
+    with db.read() as session:
+        found = ask(session, content="夜里施工吵得睡不着觉，请处理。", now=now)
+        ids = session.scalars(select(TicketSketch.ticket_id).order_by(TicketSketch.ticket_id.desc()).limit(3)).all()
+    assert len(several) == 30
+    assert set(found) == set(ids)
+
+
+def test_the_rows_that_are_looked_up_say_what_the_sketches_say(db: Database, now: datetime) -> None:
+    """Written, corrected and forgotten: the database itself keeps both alike."""
+
+    def rows(session: Session) -> set[tuple[int, int]]:
+        return {(one.key, one.ticket_id) for one in session.scalars(select(TicketSketchKey))}
+
+    def sketches(session: Session) -> set[tuple[int, int]]:
+        return {(key, one.ticket_id) for one in session.scalars(select(TicketSketch)) for key in one.keys}
+
     with db.begin() as session:
-        session.connection().exec_driver_sql("ANALYZE ticket_sketches")
-    monkeypatch.setattr(duplicates, "_COMMON", 3)
-    with db.read() as session:
-        assert ask(session, content="夜里施工吵得睡不着觉，请处理。", now=now) == []
-    monkeypatch.setattr(duplicates, "_COMMON", 400)
-    with db.read() as session:
-        assert ask(session, content="夜里施工吵得睡不着觉，请处理。", now=now)
+        told(session, now=now)
+        told(session, content=f"{CONTENT}又来一次。", now=now)
+        session.flush()
+        assert rows(session) == sketches(session) != set()
+        first = session.scalars(select(TicketSketch).order_by(TicketSketch.ticket_id)).first()
+        assert first is not None
+        first.keys = [1, 2, 3]
+        session.flush()
+        assert rows(session) == sketches(session)
+        session.delete(first)
+        session.flush()
+        assert rows(session) == sketches(session) != set()
 
 
 def test_the_background_step_keeps_the_sketch_once(tools: Installation, now: datetime) -> None:
