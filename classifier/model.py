@@ -1,9 +1,10 @@
 """Learns from labelled texts and predicts; pure: no file, no clock, no database.
 
 The first learner is ridge regression in its dual form over two likenesses of messages: shared features (linear) and
-nearness among the leading directions of the corpus (`topics`). For tasks of few labels the second learner, `ratios`,
-is added (docs/decisions/0015). Five grouped folds tell what the model would say about each training message had it
-not seen it; calibration, confidence and thresholds are fitted on those answers.
+nearness, among the leading directions of the corpus (`topics`) and by the vectors of their words (`company`). For
+tasks of few labels the second learner, `ratios`, is added (docs/decisions/0015, 0040). Five grouped folds tell what
+the model would say about each training message had it not seen it; calibration, confidence and thresholds are
+fitted on those answers.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from classifier import calibration, neighbours, ratios, thresholds
+from classifier import calibration, company, neighbours, ratios, thresholds
 from classifier import topics as directions
 from classifier.calibration import Calibration, Confidence
+from classifier.company import Whereabouts
 from classifier.errors import TooFewExamples
 from classifier.features import DEFAULT_BLOCKS, Block, Fields, Vectoriser
 from classifier.thresholds import NEVER, Promise
@@ -44,8 +46,8 @@ _CHANGED: Final = 0.001
 _DENSE_COLUMNS: Final = 4096
 _REJECT_SHARE: Final = 0.1
 """What a sentence of the reject class counts when confidence is fitted; for the thresholds it counts whole."""
-_MOST_IN_MEMORY: Final = 12_000
-"""Rows up to which the kernel is held (12 000 squared x 4 bytes, twice = 1.2 GB while solving)."""
+_MOST_IN_MEMORY: Final = 13_000
+"""Rows up to which the kernel is held (13 000 squared x 4 bytes, twice = 1.4 GB while solving)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +57,15 @@ class Recipe:
     blocks: tuple[Block, ...] = DEFAULT_BLOCKS
     ridge: float = 1.8
     topics: int = 250
-    """Leading directions of all texts, labelled or not, in which nearness is measured (0 switches this off)."""
+    """Leading directions of all texts, labelled or not, in which nearness is measured (0 switches nearness off)."""
     topic_features: int = 28_000
     """The commonest features, which span the directions; the rest would only make the file large."""
+    company: int = 128
+    """Numbers of a word's vector; title and body lie by the mean of their words (0 leaves only the directions)."""
+    many: int = 6_000
+    """From so many on, words have kept enough company to be placed by it, and the second learner counts twice."""
+    beside: int = 160
+    """Leading directions that are enough beside the words."""
     few: int = 400
     """Fewer messages than this hold no topics, only names: they are learnt better by shared features alone."""
     nearness: float = 24.0
@@ -66,7 +74,7 @@ class Recipe:
     """Whether messages of which shared features are sure are spared nearness (a model of one task)."""
     ratios: float = 0.5
     """How much the second learner weighs beside the first, for tasks of few labels (0 switches it off)."""
-    promise: Promise = field(default_factory=lambda: Promise(spare=0.002))
+    promise: Promise = field(default_factory=lambda: Promise(spare=0.004, trust=100))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +192,10 @@ class Model:
 
     vectoriser: Vectoriser
     heads: Mapping[str, Head]
-    topics: Topics | None = None
+    topics: Topics | Whereabouts | None = None
+    """What says where a message lies; leading directions only in models of format 3 and older."""
     anchors: NDArray[np.float32] | None = None
-    """Where the training messages lie among the directions; numbers only, no text."""
+    """Where the training messages lie; numbers only, no text."""
 
     def vectors(self, messages: Sequence[Fields]) -> Matrix:
         """Return the messages as the rows that every head reads."""
@@ -277,6 +286,10 @@ def fit(
     recipe = recipe or Recipe()
     if len(messages) < recipe.few:
         recipe = replace(recipe, topics=0, ratios=0, ridge=min(1.0, recipe.ridge))
+    if len(messages) >= recipe.many and recipe.topics and recipe.company:
+        recipe = replace(recipe, topics=min(recipe.topics, recipe.beside), ratios=2 * recipe.ratios)
+    else:
+        recipe = replace(recipe, company=0)
     for task in tasks:
         found = {label for label in task.labels if label is not None}
         if len(found) < 2:  # noqa: PLR2004 - nothing to tell apart
@@ -292,7 +305,7 @@ def fit(
     strangers = vectoriser.as_unseen(rows, every)
     if len(messages) <= _MOST_IN_MEMORY and recipe.topics and recipe.nearness:
         progress("归纳主题")
-        topics = directions.fit(every, recipe.topics, most=recipe.topic_features)
+        topics = _whereabouts(everything, vectoriser, every, recipe)
     if topics:
         places = directions.unit(directions.packed(topics.of(rows)).numbers()), topics.of(strangers)
     progress("求解")
@@ -313,6 +326,14 @@ def fit(
         unseen=unseen,
         sizes=solver.sizes(np.arange(len(messages))),
     )
+
+
+def _whereabouts(
+    everything: Sequence[Fields], vectoriser: Vectoriser, every: Matrix, recipe: Recipe
+) -> Topics | Whereabouts | None:
+    topics = directions.fit(every, recipe.topics, most=recipe.topic_features)
+    words = company.fit(everything, vectoriser, every, recipe.company) if topics and recipe.company else None
+    return Whereabouts(topics, words) if topics and words else topics
 
 
 def _learn(  # noqa: PLR0917 - five parts of one problem
@@ -429,7 +450,7 @@ class _Solver:
         anchors: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
         recipe: Recipe,
     ) -> None:
-        """Take the rows, the same as if unseen, and where both lie among the topics."""
+        """Take the rows, the same as if unseen, and where both lie."""
         self._rows, self._strangers, self._anchors, self._recipe = rows, strangers, anchors, recipe
         self._large = rows.shape[0] > _MOST_IN_MEMORY
         if self._large:

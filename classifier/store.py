@@ -17,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import Calibration, Confidence
+from classifier.company import Company, Whereabouts
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew
 from classifier.features import Block, Source, Unit, Vectoriser, Vocabulary
 from classifier.model import Head, Model, Shortcut
 from classifier.thresholds import NEVER
 from classifier.topics import Packed, Topics, packed, unit
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Raised whenever an older program could no longer read what we write.
 
 1 had neither topics nor the reject class in its confidence: such models still answer, but dispatch nothing.
 2 had no mixing of margins and measured nearness for every message; such models answer as they did.
+3 knew where a message lies by leading directions only, not by its words; such models answer as they did.
 """
 MANIFEST: Final = "manifest.json"
 ARRAYS: Final = "arrays.npz"
@@ -177,11 +179,18 @@ def _arrays(model: Model) -> dict[str, Any]:
             arrays[f"pull{at}"] = np.rint(head.pull / reach).astype(kind)
             arrays[f"reach{at}"] = reach.astype(np.float32)
     if model.topics is not None and model.anchors is not None:
-        arrays["topic_columns"] = model.topics.columns
-        arrays["topic_scale"] = model.topics.basis.scale
-        arrays["topic_basis"] = _nibbles(model.topics.basis.whole)
+        topics = model.topics.topics if isinstance(model.topics, Whereabouts) else model.topics
+        arrays["topic_columns"] = topics.columns
+        arrays["topic_scale"] = topics.basis.scale
+        arrays["topic_basis"] = _nibbles(topics.basis.whole)
         arrays["anchors"] = _nibbles(packed(model.anchors).whole)
-        arrays["topic_shape"] = np.array([model.topics.basis.whole.shape[1]], np.int32)
+        arrays["topic_shape"] = np.array([topics.basis.whole.shape[1]], np.int32)
+        if isinstance(model.topics, Whereabouts):
+            words = model.topics.company
+            arrays["word_columns"], arrays["word_scale"] = words.body, words.vectors.scale
+            arrays["word_vectors"] = _nibbles(words.vectors.whole)
+            arrays["title_columns"], arrays["title_words"] = words.title, words.same
+            arrays["middle"] = words.middle
     return arrays
 
 
@@ -237,16 +246,36 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
     return Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=anchors)
 
 
-def _topics(arrays: Mapping[str, Any], size: int) -> tuple[Topics | None, NDArray[np.float32] | None]:
+def _topics(arrays: Mapping[str, Any], size: int) -> tuple[Topics | Whereabouts | None, NDArray[np.float32] | None]:
     if "topic_columns" not in arrays:
         return None, None
     width = int(arrays["topic_shape"][0])
-    columns, scale = arrays["topic_columns"], arrays["topic_scale"]
-    whole = _unpacked(arrays["topic_basis"], width)
+    topics = Topics(*_basis(arrays["topic_columns"], arrays["topic_basis"], arrays["topic_scale"], width, size), size)
+    company = _company(arrays, size)
+    whole = width if company is None else width + len(company.middle)
+    anchors = unit(_unpacked(arrays["anchors"], whole).astype(np.float32))
+    return topics if company is None else Whereabouts(topics, company), anchors
+
+
+def _company(arrays: Mapping[str, Any], size: int) -> Company | None:
+    if "word_columns" not in arrays:
+        return None
+    middle, title, same = arrays["middle"], arrays["title_columns"], arrays["title_words"]
+    columns, vectors = _basis(
+        arrays["word_columns"], arrays["word_vectors"], arrays["word_scale"], len(middle) // 2, size
+    )
+    if len(title) != len(same) or (len(title) and (int(title.max()) >= size or int(same.max()) >= len(columns))):
+        raise ValueError("words of titles do not fit the vocabulary")
+    return Company(columns, vectors, title, same, middle, size)
+
+
+def _basis(  # noqa: PLR0917 - the arrays of one matrix
+    columns: NDArray[np.int32], rows: NDArray[np.uint8], scale: NDArray[np.float16], width: int, size: int
+) -> tuple[NDArray[np.int32], Packed]:
+    whole = _unpacked(rows, width)
     if len(columns) != len(whole) or len(scale) != len(whole) or (len(columns) and int(columns.max()) >= size):
         raise ValueError("topics do not fit the vocabulary")
-    anchors = unit(_unpacked(arrays["anchors"], width).astype(np.float32))
-    return Topics(columns, Packed(whole, scale), size), anchors
+    return columns, Packed(whole, scale)
 
 
 def _confidence(row: Mapping[str, Any] | None) -> Confidence | None:

@@ -25,6 +25,8 @@ class Promise:
     """How many standard errors below the measured precision the lower bound lies (1.28 = 90 % one-sided)."""
     spare: float = 0.0
     """How much above the promise a threshold aims: the lowest that just kept it was lucky to (decision 0015)."""
+    trust: float = 0.0
+    """As how many judged messages the probabilities themselves count: they smooth the luck of a small class."""
     floor: float = 0.0
     """No threshold below this, whatever was measured: seed sentences prove little about real tickets."""
 
@@ -48,7 +50,9 @@ def lowest(
     order = np.argsort(-confidence, kind="stable")
     hits = np.cumsum(right[order].astype(np.int64))
     count = np.arange(1, len(order) + 1)
-    lower = hits / count if promise.z == 0 else _lower(hits, count, promise.z)
+    said = np.cumsum(confidence[order]) / count
+    measured = (hits + promise.trust * said) / (count + promise.trust)
+    lower = measured if promise.z == 0 else _lower(hits, count, promise.z)
     enough = np.flatnonzero((lower >= promise.precision + promise.spare) & (count >= fewest))
     return max(promise.floor, float(confidence[order[enough[-1]]])) if len(enough) else NEVER
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from classifier import (
     calibration,
+    company,
     evaluation,
     explanations,
     learning,
@@ -25,8 +26,9 @@ from classifier import (
     topics,
     validation,
 )
+from classifier.company import Whereabouts
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew, TooFewExamples
-from classifier.features import Block, Source, Unit, Vectoriser, fields, n_grams, spelled
+from classifier.features import Block, Fields, Source, Unit, Vectoriser, fields, n_grams, spelled
 from classifier.learning import Example, Learnt
 from classifier.model import NONE, Head, Judgement, Model, Recipe, Shortcut, Task, conjugate, fit, gram, shortcut
 from classifier.thresholds import NEVER, Promise
@@ -53,7 +55,7 @@ def test_a_model_tells_three_subjects_apart(learnt: Learnt) -> None:
     assert np.allclose(judged.probabilities.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe(topics=0, few=0), Recipe(topics=8, few=0)])
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(topics=0, few=0), Recipe(topics=8, few=0), Recipe(few=0, many=0)])
 def test_the_answer_about_an_unseen_message_comes_from_a_model_without_it(recipe: Recipe) -> None:
     """The same as training without the fold, but for the words that only the fold made known."""
     given_ = examples()[::2]
@@ -171,6 +173,93 @@ def test_the_shortcut_changes_the_first_label_of_one_message_in_a_thousand_at_mo
     assert found.slope == pytest.approx(0.3, abs=0.05)
     assert np.abs(found.widened(plain[sure]) - (plain + near)[sure]).mean() < 0.15
     assert shortcut(plain, -3 * plain) is None, "where nearness contradicts there is no short way"
+
+
+def _shops_and_schools() -> list[Fields]:
+    """Two kinds of goods and two kinds of staff, none of which ever stands in one message with its like."""
+    goods = [
+        f"商场买的{one}{said}" for one in ("电视", "冰箱") for said in ("不保修", "漏电", "退不了货", "有质量问题")
+    ]
+    staff = [f"班里的{one}{said}" for one in ("老师", "校长") for said in ("体罚学生", "骂人", "收礼", "布置很多作业")]
+    return [
+        fields(body, f"{body}，{more}。")
+        for body in [*goods, *staff]
+        for more in ("请问归谁管", "麻烦派人看看", "大家着急")
+    ]
+
+
+def test_words_in_the_same_company_lie_together_though_no_message_holds_both() -> None:
+    messages = _shops_and_schools()
+    vectoriser = Vectoriser.fit(messages)
+    found = company.fit(messages, vectoriser, vectoriser.transform(messages), 6)
+    assert found is not None
+    said = found.of(vectoriser.transform([fields(word, word) for word in ("电视", "冰箱", "老师", "校长")]))
+    assert np.allclose(np.linalg.norm(said, axis=1), 1, atol=1e-4)
+    near = said @ said.T
+    assert near[0, 1] > near[0, 2] + 0.5
+    assert near[2, 3] > near[2, 1] + 0.5
+
+
+def test_a_message_lies_by_title_and_body_half_each_and_nowhere_without_known_words() -> None:
+    messages = _shops_and_schools()
+    vectoriser = Vectoriser.fit(messages)
+    found = company.fit(messages, vectoriser, vectoriser.transform(messages), 6)
+    assert found is not None
+    one, other, none = found.of(
+        vectoriser.transform([fields("电视", "老师"), fields("电视", "zzz"), fields("zzz", "zzz")])
+    )
+    width = len(one) // 2
+    assert np.allclose(one[:width], other[:width], atol=1e-5)
+    assert np.linalg.norm(one[width:]) == pytest.approx(np.sqrt(0.5), abs=1e-4)
+    assert not other[width:].any()
+    assert not none.any()
+    assert company.fit(messages[:4], vectoriser, vectoriser.transform(messages[:4]), 6) is None, "too little text"
+    titles = Vectoriser.fit(messages, (Block(source=Source.TITLE, unit=Unit.CHARACTERS),))
+    assert company.fit(messages, titles, titles.transform(messages), 6) is None, "no words of the body"
+
+
+def test_company_is_counted_within_a_clause_only() -> None:
+    """What stands beyond a full stop or a word too rare to be known keeps no company."""
+    told = np.array([0, 1, -1, 2, 0, 1, -1, 2, -1] * 5, np.int32)
+    found = company._neighbours(told, np.arange(3, dtype=np.int32), 3).toarray()
+    assert found[0, 1] > 0
+    assert found[2, 0] > 0, "the second clause begins with it"
+    alone = np.array([0, 1, -1, 2, -1] * 5, np.int32)
+    assert not company._neighbours(alone, np.arange(3, dtype=np.int32), 3).toarray()[2].any()
+
+
+def test_a_model_of_the_third_format_answers_as_it_did(tmp_path: Path) -> None:
+    """It knows where a message lies by leading directions only."""
+    messages = [fields(one.title, one.body) for one in examples()]
+    old = learning.fit(examples(), seed=False, recipe=Recipe(few=0)).model
+    assert isinstance(old.topics, topics.Topics)
+    store.save(old, tmp_path / "old")
+    manifest = tmp_path / "old" / store.MANIFEST
+    page = json.loads(manifest.read_text("utf-8"))
+    page["format"] = 3
+    page["seal"] = store._seal(page)
+    manifest.write_text(json.dumps(page), "utf-8")
+    read, _ = store.load(tmp_path / "old")
+    assert isinstance(read.topics, topics.Topics)
+    before = old.judge(learning.LABEL, old.vectors(messages)).probabilities
+    assert np.allclose(read.judge(learning.LABEL, read.vectors(messages)).probabilities, before, atol=0.01)
+
+
+def test_many_messages_lie_by_their_words_too_and_are_stored_so(tmp_path: Path) -> None:
+    messages = [fields(one.title, one.body) for one in examples()]
+    many = learning.fit(examples(), seed=False, recipe=Recipe(few=0, many=len(messages))).model
+    assert isinstance(many.topics, Whereabouts)
+    assert many.anchors is not None
+    store.save(many, tmp_path / "many")
+    read, _ = store.load(tmp_path / "many")
+    before = many.judge(learning.LABEL, many.vectors(messages))
+    after = read.judge(learning.LABEL, read.vectors(messages))
+    assert np.allclose(after.probabilities, before.probabilities, atol=0.01)
+    rows = many.vectors(messages)
+    assert read.topics is not None
+    assert np.allclose(read.topics.of(rows), many.topics.of(rows), atol=1e-3)
+    fewer = learning.fit(examples(), seed=False, recipe=Recipe(few=0, many=len(messages) + 1)).model
+    assert isinstance(fewer.topics, topics.Topics)
 
 
 def test_a_text_of_unknown_words_lies_nowhere() -> None:
@@ -350,6 +439,18 @@ def test_a_threshold_keeps_its_promise_and_goes_no_higher() -> None:
     assert thresholds.lowest(confidence, right, Promise(floor=0.9)) == 0.9
     assert thresholds.lowest(confidence, right, Promise(spare=0.01)) > limit
     assert thresholds.lowest(confidence[:10], right[-10:], Promise()) == NEVER
+
+
+def test_what_is_said_smooths_the_luck_of_a_small_class() -> None:
+    """Two errors near the top of forty messages would close the class for good, were the other messages not heard."""
+    confidence = np.linspace(1, 0.96, 40)
+    right = np.ones(40, bool)
+    right[[3, 20]] = False
+    assert thresholds.lowest(confidence, right, Promise(precision=0.97)) == NEVER
+    limit = thresholds.lowest(confidence, right, Promise(precision=0.97, trust=100))
+    assert limit == pytest.approx(0.96)
+    doubtful = thresholds.lowest(confidence - 0.06, np.ones(40, bool), Promise(precision=0.97, trust=100))
+    assert doubtful == NEVER, "forty right answers do not prove what the probabilities deny"
 
 
 def test_wilson_holds_the_share_and_narrows() -> None:
