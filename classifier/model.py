@@ -62,7 +62,7 @@ class Recipe:
     """The commonest features, which span the directions; the rest would only make the file large."""
     company: int = 128
     """Numbers of a word's vector; title and body lie by the mean of their words (0 leaves only the directions)."""
-    many: int = 6_000
+    many: int = 1_000
     """From so many on, words have kept enough company to be placed by it, and the second learner counts twice."""
     beside: int = 160
     """Leading directions that are enough beside the words."""
