@@ -111,6 +111,9 @@ def create_app(installation: Installation | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=tools.settings.secure_cookies,
         PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
+        # A late answer to a question in the background would put an older session in the place of a newer one: what
+        # was to be told once (the query code) would be gone.
+        SESSION_REFRESH_EACH_REQUEST=False,
         SEND_FILE_MAX_AGE_DEFAULT=_STATIC_LASTS_S,
         WTF_CSRF_TIME_LIMIT=None,  # it lives as long as the session, so a form left open over lunch still goes through
         WTF_CSRF_SSL_STRICT=False,

@@ -21,6 +21,8 @@ class Taken(StrEnum):
     CATALOGUE_XLSX = "catalogue_xlsx"
     WORDS_CSV = "words_csv"
     TICKET_PRINT = "ticket_print"
+    DISPUTE_PRINT = "dispute_print"
+    MODEL_CARD_JSON = "model_card_json"
 
 
 class ExportEntry(Base):

@@ -105,6 +105,9 @@ class Act(StrEnum):
     LIMIT_CALLER = "limit_caller"
     REFUSE_LIMIT = "refuse_limit"
     LIFT_LIMIT = "lift_limit"
+    #: A department below looked at the number by which it reaches the citizen; it called by it.
+    SHOW_RELAY = "show_relay"
+    CALL_BY_RELAY = "call_by_relay"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +201,8 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.LIMIT_CALLER,     _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
     _move(Act.REFUSE_LIMIT,     _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
     _move(Act.LIFT_LIMIT,       _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
+    _move(Act.SHOW_RELAY,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.CALL_BY_RELAY,    {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
 ))
 # fmt: on
 
@@ -221,6 +226,7 @@ HANDLING: Final = frozenset(
         Act.ANSWER_DIRECTLY,
         Act.SIGN_PART,
         Act.ANSWER_PART,
+        Act.CALL_BY_RELAY,
         Act.SUPERVISE,
         Act.ACCOUNT,
         Act.SETTLE,

@@ -11,6 +11,7 @@ from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.errors import Invalid
 from hotline.tickets.queries import TimelineEntry
 from hotline.web import labels
+from routing.clocks import profiles
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KILO: Final = 1024
@@ -177,6 +178,8 @@ _TONES: Final = {
     "sign_part": ("info", "clipboard-check"),
     "answer_part": ("success", "message"),
     "end_part": ("neutral", "arrow-back-up"),
+    "show_relay": ("neutral", "eye"),
+    "call_by_relay": ("info", "phone-call"),
     "card": ("warning", "flag"),
     "urge": ("warning", "bell"),
     "supervise": ("danger", "alert-triangle"),
@@ -217,6 +220,12 @@ def timeline(
             )
         )
     return items
+
+
+def profile(stored: str) -> str:
+    """Return the profile version that a dispatch carries (`default 2026.1`) under the title that people know."""
+    name, _, version = stored.partition(" ")
+    return f"{profiles.load(name).title} {version}".strip() if name in profiles.available() else stored
 
 
 def posted_fields(form: Mapping[str, str]) -> dict[str, str]:
@@ -261,6 +270,8 @@ def _details(entry: TimelineEntry) -> str:  # noqa: C901 - one line per detail t
         parts.insert(0, f"理由：{details['reason_words']}；依据：{details.get('basis', '')}。")
     if details.get("to"):
         parts.insert(0, f"{details['to']}。")
+    if "reached" in details:
+        parts.insert(0, "已接通。" if details["reached"] else "未接通。")
     if details.get("unit"):
         parts.insert(0, f"{details['unit']}。")
     parts[:0] = _duty(details)

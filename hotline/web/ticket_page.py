@@ -528,7 +528,7 @@ def _dispatch(row: DispatchView, *, by: Actor, now: datetime) -> DispatchPart:
         ending=labels.label(Ending(row.ending)) if row.ending else Label(""),
         sign_deadline=present.deadline(row.sign_due_at, now=now, done_at=row.signed_at or row.ended_at),
         deadline=present.deadline(row.due_at, now=now, done_at=ended),
-        profile=row.profile,
+        profile=present.profile(row.profile),
         catalogue=" · ".join(
             [f"派单目录第 {row.edition} 版"] * (row.edition is not None)
             + [f"时限类别 {row.sla_class}"] * bool(row.sla_class)

@@ -29,6 +29,8 @@ from routing.queries import MOST_ROWS, current_dispatch
 
 MOST_WORDS: Final = 10_000
 LEAST_ANSWER: Final = 5
+#: Longest note on a call by the relay number.
+MOST_CALL_WORDS: Final = 500
 #: How many departments one dispatch is shared with at most.
 MOST_PARTS: Final = 20
 #: The extension behind our own number that connects to a citizen while a part is open.
@@ -212,6 +214,46 @@ def without_citizen(text: str, citizen: Mapping[str, str]) -> str:
         if len(value) > 1:
             text = text.replace(value, words)
     return redact(text)
+
+
+def show_relay(session: Session, *, subtask_id: int, by: Actor, now: datetime) -> str:
+    """Return the number that reaches the citizen, and write down who looked at it.
+
+    Raises `WrongState` where the part is over or the citizen left no number.
+    """
+    ticket, part = _by_relay(session, subtask_id, by=by)
+    details = {"unit": _name(session, part.department_id)}
+    tickets.move(session, ticket, Act.SHOW_RELAY, by=by, now=now, details=details)
+    return part.relay_number or ""
+
+
+def call_by_relay(
+    session: Session, *, subtask_id: int, reached: bool | None, words: str, by: Actor, now: datetime
+) -> None:
+    """Write down a call by the relay number: whether the citizen was reached, and what was said.
+
+    Raises `Invalid` by field.
+    """
+    problems: dict[str, str] = {}
+    if reached is None:
+        problems["reached"] = "请选择是否接通。"
+    if not words.strip():
+        problems["call_words"] = "请写明通话情况。"
+    elif len(words) > MOST_CALL_WORDS:
+        problems["call_words"] = f"最多 {MOST_CALL_WORDS} 字，现有 {len(words)} 字。"
+    if problems:
+        raise Invalid(problems)
+    ticket, part = _by_relay(session, subtask_id, by=by)
+    said = without_citizen(words.strip(), _citizen(session, ticket))
+    details = {"unit": _name(session, part.department_id), "reached": bool(reached)}
+    tickets.move(session, ticket, Act.CALL_BY_RELAY, by=by, now=now, note=said, details=details)
+
+
+def _by_relay(session: Session, subtask_id: int, *, by: Actor) -> tuple[Ticket, Subtask]:
+    ticket, part = _mine(session, subtask_id, by=by)
+    if part.relay_number is None:
+        raise WrongState("诉求人没有留下电话，本任务没有中间号。")
+    return ticket, part
 
 
 def relay_target(session: Session, relay_number: str) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from tests.browser.conftest import City, assert_accessible, assert_fits
 from tests.conftest import NOW
 from tests.makers import register_ticket
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("aborted_questions_are_no_problem")]
 
 LAMPS = (
     "门前的路灯坏了晚上走路看不清",
@@ -77,13 +77,6 @@ def small_model() -> Suggester:
 def suggester(small_model: Suggester) -> Suggester:
     """Stand behind `live_url` with that model."""
     return small_model
-
-
-@pytest.fixture(autouse=True)
-def _aborted_questions_are_no_problem(problems: list[str]) -> Iterator[None]:
-    """Forget that htmx said aloud that a newer question took the place of an older one: that is how it is meant."""
-    yield
-    problems[:] = [one for one in problems if not re.match(r"console: htmx:(sendAbort|afterRequest), ", one)]
 
 
 @pytest.fixture

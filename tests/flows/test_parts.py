@@ -204,6 +204,34 @@ def test_a_relay_number_reaches_the_citizen_while_the_part_is_open(matter: Matte
     assert parts.relay_target(matter.session, part.relay_number) is None
 
 
+def test_every_look_at_a_relay_number_and_every_call_by_it_is_a_line_in_the_journal(matter: Matter) -> None:
+    part = matter.share(PartKind.FORWARD, matter.street)
+    given = {"subtask_id": part.id, "by": matter.below, "now": matter.now}
+    assert parts.show_relay(matter.session, **given) == part.relay_number
+    assert parts.show_relay(matter.session, **given) == part.relay_number
+    said = "王小明说可以上门，电话13900001234"
+    parts.call_by_relay(matter.session, reached=True, words=said, **given)
+    lines = [
+        (entry.act, entry.details["unit"], entry.note)
+        for entry in timeline(matter.session, matter.ticket.id)
+        if entry.act in {Act.SHOW_RELAY, Act.CALL_BY_RELAY}
+    ]
+    unit = matter.street.name
+    assert lines == [
+        (Act.SHOW_RELAY, unit, ""),
+        (Act.SHOW_RELAY, unit, ""),
+        (Act.CALL_BY_RELAY, unit, "【诉求人】说可以上门，电话【手机号】"),
+    ]
+    with pytest.raises(Denied):
+        parts.show_relay(matter.session, subtask_id=part.id, by=matter.lead, now=matter.now)
+    with pytest.raises(Invalid) as refused:
+        parts.call_by_relay(matter.session, reached=None, words=" ", **given)
+    assert set(refused.value.fields) == {"reached", "call_words"}
+    parts.answer_part(matter.session, words="已清淤两处", **given)
+    with pytest.raises(HotlineError):
+        parts.show_relay(matter.session, **given)
+
+
 def test_an_anonymous_citizen_has_no_relay_number(session: Session, matter: Matter) -> None:
     registered = register_ticket(session, phone="", anonymous=True, now=matter.now)
     routing.dispatch(

@@ -15,6 +15,7 @@ from hotline.core import clock
 from hotline.core.permissions import Role
 from hotline.tickets.models import Ticket
 from hotline.wiring import Installation
+from reports.models import ExportEntry, Taken
 from routing.duty.models import Dispute, Ruling
 from routing.duty.rules import DisputeState
 from routing.models import Dispatch, Standing
@@ -129,6 +130,13 @@ def test_a_dispute_is_argued_and_ruled_on_page_by_page(desk: Desk) -> None:
     paper = supervisor.get(f"{there}/print").text
     for words in ("职责争议裁定书", "由其建设。", "三定第二条", "管养已移交。"):
         assert words in paper
+    with desk.tools.db.read() as session:
+        (taken,) = session.scalars(select(ExportEntry))
+    assert (taken.what, taken.by_role, taken.scope) == (
+        Taken.DISPUTE_PRINT,
+        Role.SUPERVISOR,
+        there.replace("/disputes/", "争议 "),
+    )
     assert desk.number in desk.as_("arbiter").get("/disputes?tab=ended").text
 
 

@@ -38,6 +38,7 @@ def test_every_way_out_leaves_a_line_that_an_auditor_reads(app: Flask, db: Datab
     assert boss.get("/tickets/export.xlsx?type=投诉").status_code == 200
     assert boss.get("/supervision/departments.csv").status_code == 200
     assert boss.get(f"/tickets/{number}/print").status_code == 200
+    assert boss.get("/model/card.json").status_code == 200
     with db.read() as session:
         rows = queries.exports(session).rows
     assert [(row.what, row.rows, row.scope) for row in reversed(rows)] == [
@@ -45,6 +46,7 @@ def test_every_way_out_leaves_a_line_that_an_auditor_reads(app: Flask, db: Datab
         (Taken.TICKETS_XLSX, 1, "诉求类型：投诉"),
         (Taken.DEPARTMENTS_CSV, 0, ""),
         (Taken.TICKET_PRINT, 1, number),
+        (Taken.MODEL_CARD_JSON, 1, "版本 无"),
     ]
     shown = browser(app, "auditor").get("/admin/exports").text
     for words in ("某supervisor", "工单清单（XLSX）", "诉求类型：投诉", "打印工单", number):

@@ -132,6 +132,12 @@ def test_a_call_becomes_a_ticket_and_its_code_is_shown_once(desk: Desk) -> None:
     assert "已显示过一次" in again.text
 
 
+def test_a_late_answer_about_suggestions_does_not_take_the_code_away(desk: Desk) -> None:
+    # The browser keeps the cookie that came last; an answer that carries none cannot overwrite what is told once.
+    for path, given in (("/intake/suggest", {"content": CONTENT}), ("/intake/caller", {"phone": "13900001234"})):
+        assert "Set-Cookie" not in desk.client.post(path, data=given).headers
+
+
 def test_number_and_code_go_to_a_mobile_phone_once(desk: Desk) -> None:
     desk.post()
     (ticket,) = desk.tickets()

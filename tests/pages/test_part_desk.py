@@ -65,6 +65,7 @@ def desks(app: Flask, tools: Installation, now: datetime, monkeypatch: pytest.Mo
         make_actor(session, Role.RESPONDER, departments=[water], login="helper", now=now)
         make_actor(session, Role.DISPATCHER, login="dispatcher", now=now)
         make_actor(session, Role.SUPERVISOR, login="supervisor", now=now)
+        make_actor(session, Role.AUDITOR, login="auditor", now=now)
         ticket = dispatched_ticket(
             session,
             district,
@@ -121,7 +122,8 @@ def test_below_the_lead_the_part_is_everything_that_is_shown(desks: Desks) -> No
     (part,) = desks.parts()
     below = desks.at("below")
     shown = below.get(f"/department/parts/{part.row.id}").text
-    assert "12345 转" in shown
+    assert "12345 转" not in shown
+    assert "显示中间号" in shown
     assert "污水外溢" in shown
     for personal in ("王小明", "13900001234", "工单全貌"):
         assert personal not in shown
@@ -129,6 +131,25 @@ def test_below_the_lead_the_part_is_everything_that_is_shown(desks: Desks) -> No
     for path in (f"/tickets/{desks.number}", f"/department/{desks.number}", f"/tickets/{desks.number}/parts"):
         assert below.get(path).status_code == 404
     assert below.post(f"/tickets/{desks.number}/reveal?what=phone", data={"reason": "contact"}).status_code == 404
+
+
+def test_a_look_at_the_relay_number_and_a_call_stand_in_the_timeline_of_the_hotline(desks: Desks) -> None:
+    form = {"kind": "forward", "department_id": str(desks.street_id), "words": "", "due_at": ""}
+    assert desks.at("lead").post(f"/tickets/{desks.number}/parts", data=form).status_code == 303
+    (part,) = desks.parts()
+    below, address = desks.at("below"), f"/department/parts/{part.row.id}"
+    assert part.row.relay_number in below.post(f"{address}/relay").text
+    refused = below.post(f"{address}/relay-call", data={"call_words": "约好周四上门。"})
+    assert refused.status_code == 422
+    assert "是否接通" in refused.text
+    assert "约好周四上门。" in refused.text
+    kept = below.post(f"{address}/relay-call", data={"reached": "yes", "call_words": "约好周四上门。"})
+    assert kept.status_code == 303
+    for login in ("supervisor", "auditor"):
+        timeline = desks.at(login).get(f"/tickets/{desks.number}").text
+        for words in ("查看中间号", "中间号通话", "幸福街道", "约好周四上门。", "已接通"):
+            assert words in timeline
+    assert desks.at("helper").post(f"{address}/relay").status_code == 404
 
 
 def test_what_is_refused_by_field_keeps_what_was_typed(desks: Desks) -> None:

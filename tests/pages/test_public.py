@@ -115,7 +115,8 @@ def test_the_first_page_shows_three_ways_and_what_is_not_taken(client: FlaskClie
 
 
 def test_every_page_leads_to_the_source_code_and_its_licence(client: FlaskClient, tools: Installation) -> None:
-    assert 'href="/source"' in client.get("/submit").text
+    for path in ("/submit", "/sign-in", "/no-such-page"):
+        assert 'href="/source"' in client.get(path).text
     asked = client.get("/source").text
     assert "AGPL-3.0" in asked
     assert "拨打 12345 向" in asked

@@ -15,9 +15,11 @@ from hotline.core.errors import Conflict, Invalid
 from hotline.core.permissions import Permission
 from hotline.tickets.queries import categories, number_of
 from hotline.web import drawing, forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.desks import hints
 from hotline.web.drawing import Drawing, Line, Scale
 from hotline.web.gate import actor, db, now, page, tools
+from reports.models import Taken
 from routing import queries as routing_queries
 from routing.learning import judgements, limits, model_card
 from routing.learning import queries as learning_queries
@@ -189,6 +191,7 @@ def download() -> ResponseReturnValue:
         "in_use": {**asdict(card), "corrections": [_without_words(one) for one in card.corrections]},
         "departments": asdict(read.departments),
     }
+    took(Taken.MODEL_CARD_JSON, rows=1, scope=f"版本 {body['version'] or '无'}")
     return Response(
         json.dumps(body, ensure_ascii=False, indent=1, default=str),
         mimetype="application/json",

@@ -667,7 +667,7 @@ def _work(
         sent_at=present.moment(shown.sent_at),
         sent_by=_sender(shown),
         sent_why=shown.reason if not shown.round else "",
-        profile=shown.profile,
+        profile=present.profile(shown.profile),
         rework_reason=shown.reason if shown.round else "",
         in_hand=in_hand,
         signed=shown.signed_at is not None,

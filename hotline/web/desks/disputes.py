@@ -13,11 +13,13 @@ from hotline.core.errors import Conflict, Denied, Invalid, WrongState
 from hotline.core.permissions import GRANTS, Permission
 from hotline.tickets import files
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from hotline.web.tickets import download, uploaded
 from hotline.web.turning import Turn, turn
+from reports.models import Taken
 from routing import queries as routing_queries
 from routing.duty import dispute_queries, disputing
 from routing.duty.dispute_queries import DisputeView, Ruled
@@ -208,7 +210,9 @@ def show(dispute_id: int) -> ResponseReturnValue:
 @page(*_READERS)
 def paper(dispute_id: int) -> ResponseReturnValue:
     """Show one dispute for paper (职责裁定书)."""
-    return _page(dispute_id, template="disputes/print.html")
+    made = _page(dispute_id, template="disputes/print.html")
+    took(Taken.DISPUTE_PRINT, rows=1, scope=f"争议 {dispute_id}")
+    return made
 
 
 @bp.get("/disputes/<int:dispute_id>/files/<int:file_id>")

@@ -798,7 +798,7 @@ def _until(ticket: Any) -> str:  # noqa: ANN401 - a ticket of the core
 
 def _script(ticket: Any, *, department: str) -> tuple[str, list[str]]:  # noqa: ANN401 - a ticket of the core
     """Return the heading of the page and what the operator says to the caller."""
-    code = "办理进度可凭工单编号和查询码在网上查询，也可用本号码来电查询。"
+    code = "办理进度可凭受理编号和查询码在网上查询，也可用本号码来电查询。"
     if ticket.outcome is Outcome.ANSWERED_DIRECTLY:
         return "已直接答复", [ticket.closing_words]
     if ticket.outcome is Outcome.REFUSED:

@@ -70,6 +70,8 @@ class PartPage:
     """One part with what is needed to do it."""
 
     part: PartRow
+    #: The part has a number that reaches the citizen; what it is stands here only when it was asked for.
+    has_relay: bool
     relay_number: str
     ticket_href: str | None
     lead_due: DeadlineView
@@ -168,6 +170,39 @@ def answer(subtask_id: int) -> ResponseReturnValue:
         return render_template("part/show.html", page=shown), 422
     forms.told("success", "已反馈给主办单位。")
     return redirect(url_for("part.inbox"), code=303)
+
+
+@bp.post("/department/parts/<int:subtask_id>/relay")
+@page(Permission.TICKET_ANSWER)
+def show_relay(subtask_id: int) -> ResponseReturnValue:
+    """Show the number that reaches the citizen; the journal keeps that it was looked at."""
+    with db().begin() as session:
+        parts.part_for(session, actor(), subtask_id)
+        shown = parts.show_relay(session, subtask_id=subtask_id, by=actor(), now=now())
+    return render_template("part/show.html", page=_part(subtask_id, relay_number=shown))
+
+
+@bp.post("/department/parts/<int:subtask_id>/relay-call")
+@page(Permission.TICKET_ANSWER)
+def call_by_relay(subtask_id: int) -> ResponseReturnValue:
+    """Write down a call by the relay number."""
+    reached = {"yes": True, "no": False}.get(forms.text("reached"))
+    try:
+        with db().begin() as session:
+            parts.part_for(session, actor(), subtask_id)
+            parts.call_by_relay(
+                session,
+                subtask_id=subtask_id,
+                reached=reached,
+                words=forms.text("call_words"),
+                by=actor(),
+                now=now(),
+            )
+    except Invalid as error:
+        shown = _part(subtask_id, values=request.form.to_dict(), errors=error.fields)
+        return render_template("part/show.html", page=shown), 422
+    forms.told("success", "通话已记录。")
+    return redirect(url_for("part.show", subtask_id=subtask_id), code=303)
 
 
 @bp.get("/tickets/<number>/parts")
@@ -269,18 +304,24 @@ def _row(one: PartView) -> PartRow:
 
 
 def _part(
-    subtask_id: int, *, values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence[str]] | None = None
+    subtask_id: int,
+    *,
+    relay_number: str = "",
+    values: Mapping[str, str] | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
 ) -> PartPage:
     with db().read() as session:
         found = parts.part_for(session, actor(), subtask_id)
         sees = found.row.kind is PartKind.ASSIST or found.lead_id in actor().department_ids
+    mine = found.row.department_id in actor().department_ids and found.row.ended_at is None
     return PartPage(
         part=_row(found),
-        relay_number=(found.row.relay_number or "") if found.row.ended_at is None else "",
+        has_relay=found.row.relay_number is not None and mine,
+        relay_number=relay_number,
         ticket_href=url_for("tickets.show", number=found.number) if sees else None,
         lead_due=present.deadline(found.lead_due_at, now=now(), done_at=found.row.ended_at),
-        mine=found.row.department_id in actor().department_ids and found.row.ended_at is None,
-        values={"answer": "", **(values or {})},
+        mine=mine,
+        values={"answer": "", "reached": "", "call_words": "", **(values or {})},
         errors=errors or {},
     )
 
