@@ -132,9 +132,9 @@ def _csrf(error: CSRFError) -> ResponseReturnValue:  # noqa: ARG001 - the form o
 
 def _http(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
-    words = {404: "没有这个页面。", 405: "不支持这种访问方式。", 413: TooLarge.say, 400: "请求内容无法识别。"}
+    words = {405: "不支持这种访问方式。", 413: TooLarge.say, 400: "请求内容无法识别。"}
     if _wants_problem():
-        return problem(status, title=words.get(status, error.name), code=f"http_{status}")
+        return problem(status, title={**words, 404: "没有这个页面。"}.get(status, error.name), code=f"http_{status}")
     known = {400, 401, 403, 404, 409, 413, 429, 500, 503}
     template = status if status in known else 400
     return render_template(f"errors/{template}.html", reason=words.get(status, "")), status

@@ -141,3 +141,24 @@ def test_the_menu_counts_along_while_others_work(page_as: PageAs, live_db: Datab
     with live_db.begin() as session:
         register_ticket(session, now=NOW)
     expect(figure).to_have_text("2")
+
+
+def test_the_way_in_is_a_card_and_says_what_was_wrong(page: Page, tmp_path: Path) -> None:
+    page.goto("/sign-in")
+    card = page.locator("main").bounding_box()
+    assert card is not None
+    assert 300 < card["width"] < 500, "a form as wide as the window has lost its style sheet"
+    expect(page.get_by_label("用户名")).to_be_focused()
+    page.keyboard.type("operator")
+    page.get_by_label("密码").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator(".field-error").first).to_be_visible()
+    expect(page.get_by_label("用户名")).to_have_value("operator")
+    assert_accessible(page)
+    page.screenshot(path=tmp_path / "sign_in.png")
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert_fits(page)
+    page.screenshot(path=tmp_path / "sign_in_phone.png")
+    page.goto("/no-such-page")
+    expect(page.get_by_role("link", name="源代码")).to_be_visible()
+    assert_accessible(page)
