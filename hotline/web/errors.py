@@ -56,6 +56,10 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
     "classifier": 503,
 }
 
+#: Fields that an error page never gives back, and from how many characters on words were written and not chosen.
+_NOT_GIVEN_BACK: Final = frozenset({"password", "old", "again", "csrf_token"})
+_LEAST_WRITTEN: Final = 8
+
 
 def status_of(error: HotlineError) -> int:
     """Return the HTTP status of one of our errors; the nearest class of its family decides, then its code."""
@@ -104,8 +108,19 @@ def _ours(error: HotlineError) -> ResponseReturnValue:
     return _page(status, error)
 
 
+def _typed() -> list[str]:
+    """Return what the person wrote in the form that was not taken, so that the error page gives it back to copy."""
+    if request.method != "POST":
+        return []
+    return [
+        words
+        for name, words in request.form.items()
+        if name not in _NOT_GIVEN_BACK and len(words.strip()) >= _LEAST_WRITTEN and not words.strip().isascii()
+    ]
+
+
 def _page(status: int, error: HotlineError) -> ResponseReturnValue:
-    context: dict[str, Any] = {"reason": error.message}
+    context: dict[str, Any] = {"reason": error.message, "typed": _typed()}
     template = {422: "400", 404: "404", 401: "401", 403: "403", 409: "409", 413: "413", 429: "429", 503: "503"}
     if isinstance(error, Invalid):
         context["reason"] = "；".join(text for texts in error.fields.values() for text in texts) or error.message
@@ -127,7 +142,8 @@ def _page(status: int, error: HotlineError) -> ResponseReturnValue:
 
 
 def _csrf(error: CSRFError) -> ResponseReturnValue:  # noqa: ARG001 - the form of a handler
-    return render_template("errors/400.html", reason="页面已过期，请返回上一页刷新后重新提交，已填内容仍在。"), 400
+    reason = "页面已过期：可能打开太久，或在别的窗口重新登录过。"
+    return render_template("errors/400.html", reason=reason, typed=_typed()), 400
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:
@@ -145,4 +161,4 @@ def _unknown(error: Exception) -> ResponseReturnValue:
     _log.error("unexpected error %s at %s", reference, request.endpoint, exc_info=error)
     if _wants_problem():
         return problem(500, title="系统出现意外错误。", code="unexpected", reference=reference)
-    return render_template("errors/500.html", reference=reference), 500
+    return render_template("errors/500.html", reference=reference, typed=_typed()), 500

@@ -220,3 +220,19 @@ def test_health_asks_the_database_and_does_not_trust_a_connection_that_lies_read
         )
     assert client.get("/health").status_code == 503
     assert client.get("/health").status_code == 200
+
+
+def test_what_was_typed_is_given_back_when_the_sign_in_has_ended_meanwhile(
+    client: FlaskClient, tools: Installation, number: str
+) -> None:
+    sign_in(client, "operator")
+    with tools.db.begin() as session:
+        session.execute(text("DELETE FROM sign_ins"))
+    words = f"{CONCERN['content']}<script>alert(1)</script>"
+    answer = client.post("/intake", data={"content": words, "phone": "13900001234", "password": "很长的一个密码密码"})
+    assert answer.status_code == 401
+    assert str(CONCERN["content"]) in answer.text
+    assert "<script>alert" not in answer.text
+    assert "很长的一个密码密码" not in answer.text
+    assert "no-store" in answer.headers["Cache-Control"]
+    assert str(CONCERN["content"]) not in client.get(f"/tickets/{number}?content={CONCERN['content']}").text
