@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -206,7 +207,7 @@ def test_a_relay_number_reaches_the_citizen_while_the_part_is_open(matter: Matte
 
 def test_every_look_at_a_relay_number_and_every_call_by_it_is_a_line_in_the_journal(matter: Matter) -> None:
     part = matter.share(PartKind.FORWARD, matter.street)
-    given = {"subtask_id": part.id, "by": matter.below, "now": matter.now}
+    given: dict[str, Any] = {"subtask_id": part.id, "by": matter.below, "now": matter.now}
     assert parts.show_relay(matter.session, **given) == part.relay_number
     assert parts.show_relay(matter.session, **given) == part.relay_number
     said = "王小明说可以上门，电话13900001234"
