@@ -226,7 +226,6 @@ HANDLING: Final = frozenset(
         Act.ANSWER_DIRECTLY,
         Act.SIGN_PART,
         Act.ANSWER_PART,
-        Act.CALL_BY_RELAY,
         Act.SUPERVISE,
         Act.ACCOUNT,
         Act.SETTLE,
