@@ -297,8 +297,11 @@ def answer(
             by=by,
             now=now,
         )
-    if already_read or not vetting.open_if_wanted(session, ticket, row, written, by=by, now=now):
-        outbox.publish(session, TicketAnswered(ticket_id=ticket_id, dispatch_id=row.id, round=row.round), now=now)
+    if already_read or not vetting.open_if_wanted(session, ticket, row, written, policy=held.vetting, by=by, now=now):
+        answered = TicketAnswered(
+            ticket_id=ticket_id, dispatch_id=row.id, round=row.round, members_wait=held.members_wait
+        )
+        outbox.publish(session, answered, now=now)
     return written
 
 

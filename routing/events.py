@@ -36,6 +36,8 @@ class TicketAnswered(Event):
     round: int
     #: When a reader passed it on; empty when nobody had to.
     at: str = ""
+    #: Whether other tickets wait to be answered with this one, where whoever announces it has asked.
+    members_wait: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,10 +21,12 @@ from sqlalchemy.sql import ColumnElement, Select
 from hotline.core.errors import NotFound
 from hotline.core.permissions import Actor, Permission
 from hotline.people.models import User
-from hotline.tickets.models import Category, Region, Ticket
+from hotline.tickets.models import Category, InstallationSetting, Region, Ticket
 from hotline.tickets.queries import locked_here
+from routing.answers import vetting_rules
 from routing.answers.part_models import PartKind, Subtask
 from routing.answers.vetting_models import Vetting, VettingState
+from routing.answers.vetting_rules import VettingPolicy
 from routing.catalogue.models import CatalogueVersion
 from routing.duty.models import Return
 from routing.duty.rules import ReturnState
@@ -37,6 +39,7 @@ from routing.models import (
     Standing,
     Suggestion,
 )
+from routing.relations.models import Merge
 
 MOST_ROWS: Final = 100
 
@@ -214,6 +217,8 @@ _HOLDING: Final = (
             .scalar_subquery()
         ),
         select(Return.id).where(Return.ticket_id == Dispatch.ticket_id, Return.state == ReturnState.OPEN).exists(),
+        select(Merge.ticket_id).where(Merge.main_id == Dispatch.ticket_id, Merge.answered_at.is_(None)).exists(),
+        select(InstallationSetting.value).where(InstallationSetting.name == vetting_rules.SETTING).scalar_subquery(),
     )
     .join(Department, Department.id == Dispatch.department_id)
     .where(Dispatch.ticket_id == bindparam("of_ticket"), Dispatch.is_current)
@@ -316,6 +321,10 @@ class Holding:
     waits_for: Sequence[str]
     #: A return of the ticket waits for the hotline.
     return_asked: bool
+    #: Other tickets wait to be answered with this one.
+    members_wait: bool
+    #: Which answers a reader of the hotline sees first.
+    vetting: VettingPolicy
 
 
 def holding(session: Session, ticket_id: int) -> Holding | None:
@@ -323,8 +332,15 @@ def holding(session: Session, ticket_id: int) -> Holding | None:
     found = session.execute(_HOLDING, {"of_ticket": ticket_id}).first()
     if found is None:
         return None
-    dispatch, code, names, asked = found
-    return Holding(dispatch=dispatch, department_code=code, waits_for=tuple(names), return_asked=asked)
+    dispatch, code, names, asked, members, policy = found
+    return Holding(
+        dispatch=dispatch,
+        department_code=code,
+        waits_for=tuple(names),
+        return_asked=asked,
+        members_wait=members,
+        vetting=VettingPolicy.from_setting(policy),
+    )
 
 
 def departments_that_held(session: Session, ticket_id: int) -> frozenset[int]:

@@ -54,7 +54,8 @@ def _tell_who_handled(session: Session, ticket: Ticket, *, now: datetime) -> Non
 
 def pass_answer_on(session: Session, event: TicketAnswered) -> None:
     """Let those who are answered with this ticket get its answer (domain.md 1.7 c)."""
-    relations.pass_on(session, ticket_id=event.ticket_id, dispatch_id=event.dispatch_id)
+    if event.members_wait is not False:
+        relations.pass_on(session, ticket_id=event.ticket_id, dispatch_id=event.dispatch_id)
 
 
 def keep_corrected_labels(session: Session, event: TicketAmended) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     create_engine,
+    event,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -85,6 +86,12 @@ def one_of(column: str, members: type[StrEnum], *, name: str | None = None) -> C
 
 #: How long a request waits for a connection, or for its turn to write, before it says that the house is too busy.
 POOL_TIMEOUT_S: Final = 10
+#: How many statements a connection keeps prepared. The driver's hundred were too few: it counts a statement once for
+#: each mixture of its parameters' types, so a desk's day threw out what the next request needed, and every question
+#: was parsed and planned anew (docs/decisions/0041).
+MOST_PREPARED: Final = 1_000
+#: How often a statement that writes is run before it is prepared.
+PREPARED_AFTER: Final = 3
 #: A function that reacts inside the transaction that announced the event.
 AtOnce = Callable[[Session, Any], None]
 
@@ -115,10 +122,11 @@ class Database:
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=False,
             pool_use_lifo=True,
-            connect_args={"connect_timeout": 5, "prepare_threshold": 3},
+            connect_args={"connect_timeout": 5},
             # What a statement was given may be a citizen's words, and an error's text goes into logs and tables.
             hide_parameters=True,
         )
+        event.listen(self.engine, "checkout", _keep_statements)
         self._sessions = sessionmaker(
             self.engine,
             expire_on_commit=False,
@@ -172,8 +180,9 @@ class Database:
         try:
             with self._sessions() as session:
                 # The driver says READ ONLY in its BEGIN, so this costs no round trip of its own.
-                session.connection(execution_options={"postgresql_readonly": True})
-                yield session
+                connection = session.connection(execution_options={"postgresql_readonly": True})
+                with _statements_kept(connection):
+                    yield session
         except DataError as error:
             raise NotFound from error
         except OperationalError as error:
@@ -187,6 +196,29 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def _keep_statements(connection: Any, _record: object, _proxy: object) -> None:  # noqa: ANN401 - the driver's own
+    """Let a connection keep what it prepares; whoever reads next has turned preparing off."""
+    connection.prepared_max = MOST_PREPARED
+    connection.prepare_threshold = PREPARED_AFTER
+
+
+@contextmanager
+def _statements_kept(connection: Connection) -> Iterator[None]:
+    """Read without costing the next writer his prepared statements (docs/decisions/0041).
+
+    A list's question is planned for the very words and states that it is asked with, so nothing is prepared here. And
+    the end is no ROLLBACK, after which the driver forgets every statement that the connection holds prepared.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - a connection that is open has one
+    driver.prepare_threshold = None
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.commit()  # there is nothing to write: the transaction is READ ONLY
 
 
 def write(session: Session, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:

@@ -57,10 +57,16 @@ class VettingPage:
 
 
 def open_if_wanted(
-    session: Session, ticket: Ticket, row: Dispatch, answer: Answer, *, by: Actor, now: datetime
+    session: Session,
+    ticket: Ticket,
+    row: Dispatch,
+    answer: Answer,
+    *,
+    policy: VettingPolicy,
+    by: Actor,
+    now: datetime,
 ) -> bool:
     """Lay an answer before a reader when the policy wants it; true when it must wait for him."""
-    policy = policy_of(session)
     if policy.mode is VettingMode.OFF:
         return False
     found = doubts_about(session, ticket, row, internal_note=answer.internal_note, public_answer=answer.public_answer)

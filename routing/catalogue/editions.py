@@ -138,6 +138,10 @@ _IN_FORCE: Final = select(CatalogueVersion).where(
 )
 
 
+# An edition comes into force by itself or in a transaction of its own, so nothing that this session holds is missed.
+_ID_IN_FORCE: Final = _IN_FORCE.with_only_columns(CatalogueVersion.id)
+
+
 def version_in_force(session: Session, *, now: datetime) -> CatalogueVersion | None:
     """Return the edition that is in force at an instant; the database lets there be no second one."""
     return session.scalars(_IN_FORCE, {"at": now}).first()
@@ -206,17 +210,17 @@ def applied(
     now: datetime,
 ) -> Applied:
     """Return what a dispatch keeps of the catalogue; asks next to nothing of the database."""
-    version = version_in_force(session, now=now)
-    if version is None:
+    version_id: int | None = session.connection().execute(_ID_IN_FORCE, {"at": now}).scalar()
+    if version_id is None:
         return Applied()
     if category_id is None and not service_item:
-        return Applied(version_id=version.id)  # the rows for any matter are not for one that nobody has named
+        return Applied(version_id=version_id)  # the rows for any matter are not for one that nobody has named
     matter = Matter(category=category_id, region=region_id, request_type=request_type, service_item=service_item)
-    for row in _index(session, version.id, matter, now=now).fitting(matter):
+    for row in _index(session, version_id, matter, now=now).fitting(matter):
         unit = session.get(Department, row.lead) if row.lead else None
         if unit is None or unit.active:
-            return Applied(version_id=version.id, row_id=row.id, sla_class=row.sla_class)
-    return Applied(version_id=version.id)
+            return Applied(version_id=version_id, row_id=row.id, sla_class=row.sla_class)
+    return Applied(version_id=version_id)
 
 
 @dataclass(frozen=True, kw_only=True)

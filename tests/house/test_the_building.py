@@ -341,8 +341,8 @@ def test_every_error_of_the_classifier_has_a_status_and_words() -> None:
 
 
 def test_only_the_edge_commits() -> None:
-    allowed = {Path("hotline/migrate.py")}
-    found = [str(path) for path, text in sources() if ".commit(" in text and path not in allowed]
+    allowed = {Path("hotline/migrate.py"): 2, Path("hotline/core/db.py"): 1}  # the latter ends what can only read
+    found = [str(path) for path, text in sources() if text.count(".commit(") > allowed.get(path, 0)]
     assert [path for path in found if not path.startswith("hotline/runtime/")] == []
 
 
