@@ -167,6 +167,11 @@ class Ticket(Base):
             "(outcome IS NOT DISTINCT FROM 'transferred') = (transfer_to IS NOT NULL)",
             name="transferred_has_target",
         ),
+        # A bad review ends through its unit and its callback only (domain.md 4.3).
+        CheckConstraint(
+            "kind <> 'bad_review' OR coalesce(outcome, '') NOT IN ('answered_directly', 'refused', 'transferred')",
+            name="reviews_are_called_back",
+        ),
         CheckConstraint("returned >= 0", name="returned_counts"),
         CheckConstraint("(source_system IS NULL) = (source_key IS NULL)", name="source_whole"),
         CheckConstraint("char_length(title) BETWEEN 1 AND 300", name="title_length"),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from callbacks import actions as callbacks
 from callbacks import queries
@@ -173,6 +174,66 @@ def test_a_review_cannot_be_ended_past_its_unit_and_its_callback(house: House, a
         with pytest.raises(WrongState, match="差评"):
             tickets.move(session, ticket, act, by=by, now=house.now)
         session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"),
+    [
+        ("answered_directly", ""),
+        ("refused", ", refusal_reason = 'NR-03'"),
+        ("transferred", ", transfer_to = '110'"),
+    ],
+)
+def test_the_database_refuses_such_an_end_too(house: House, outcome: str, why: str) -> None:
+    """Whoever writes past the actions is told by name; the same row of an ordinary ticket is taken."""
+    made = house.receive()
+    end = text(
+        "UPDATE tickets SET state = 'closed', closed_at = :now, due_at = NULL,"
+        f" outcome = :outcome{why} WHERE id = :ticket"
+    )
+    given = {"now": house.now, "outcome": outcome, "ticket": made.ticket_id}
+    with pytest.raises(IntegrityError, match="reviews_are_called_back"), house.db.engine.begin() as connection:
+        connection.execute(end, given)
+    with house.db.engine.begin() as connection:
+        connection.execute(text("UPDATE tickets SET kind = 'concern'"))
+        assert connection.execute(end, given).rowcount == 1
+
+
+DONE = text("UPDATE callbacks SET verdict = 'declined', done_at = planned_at")
+
+
+def test_the_database_takes_no_callback_before_a_verdict_stands(house: House) -> None:
+    made = house.receive()
+    house.answer(made.ticket_id)
+    with pytest.raises(IntegrityError, match="review_comes_first"), house.db.engine.begin() as connection:
+        connection.execute(DONE)
+    with pytest.raises(IntegrityError, match="review_comes_first"), house.db.engine.begin() as connection:
+        connection.execute(
+            text(
+                "WITH old AS (DELETE FROM callbacks RETURNING *)"
+                " INSERT INTO callbacks (ticket_id, dispatch_id, round, planned_at, verdict, done_at)"
+                " SELECT ticket_id, dispatch_id, round, planned_at, 'declined', planned_at FROM old"
+            )
+        )
+    with house.db.engine.connect() as connection:
+        connection.execute(text("DELETE FROM bad_reviews"))  # a review that nobody knows was judged by nobody
+        with pytest.raises(IntegrityError, match="review_comes_first"):
+            connection.execute(DONE)
+    house.judge(made.ticket_id, ReviewVerdict.MISTAKEN)
+    with house.db.engine.begin() as connection:
+        assert connection.execute(DONE).rowcount == 1
+
+
+@pytest.mark.parametrize("verdict", sorted(MUST_RECTIFY))
+def test_the_database_takes_no_callback_before_the_rectification(house: House, verdict: ReviewVerdict) -> None:
+    made = house.receive()
+    house.answer(made.ticket_id)
+    house.judge(made.ticket_id, verdict)
+    with pytest.raises(IntegrityError, match="review_comes_first"), house.db.engine.begin() as connection:
+        connection.execute(DONE)
+    house.rectify(made.ticket_id)
+    with house.db.engine.begin() as connection:
+        assert connection.execute(DONE).rowcount == 1
 
 
 def test_two_reviews_in_the_same_words_are_two_reviews(house: House) -> None:
