@@ -169,7 +169,7 @@ def check_carrier(tools: Installation, now: datetime) -> Iterator[Complaint]:
         rows = stuck(session, now=now, limit=5)
     for row in rows:
         yield Complaint(
-            what=f"短信 #{row.id} 未能发出：{row.last_error or '中途中断'}。",
+            what=f"短信 #{row.id} 未能确认发出：{(row.last_error or '中途中断').rstrip('。')}。",
             mend="核对号码与运营商账户后人工告知诉求人。",
         )
 

@@ -16,7 +16,7 @@ from hotline.core.errors import BrokenSeal, HotlineError
 from hotline.core.permissions import Actor
 from hotline.core.personal_data import mask_phone
 from hotline.telephony.models import MessageState, TextMessage
-from hotline.telephony.ports import CarrierRefused, TextMessages
+from hotline.telephony.ports import CarrierRefused, HandOverUnknown, TextMessages
 
 #: How long after a try that the carrier could not take the next one comes; after the last of them it is given up.
 AGAIN_AFTER: Final = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
@@ -50,7 +50,8 @@ def send_waiting(
 
     A message is marked as being sent and committed *before* it is handed over, and marked sent after: a crash between
     the two leaves this one in "sending", which is never sent again by itself, and every other one as it was. So a
-    citizen may miss a message but never gets one twice; the audit lists those that got stuck.
+    citizen may miss a message but never gets one twice; the audit lists those that got stuck. One of which nobody can
+    tell whether the carrier took it stays there too, with the reason.
     """
     sent = last = 0
     for _ in range(limit):
@@ -71,6 +72,8 @@ def send_waiting(
             sent += 1
         except CarrierRefused as error:
             state, problem = MessageState.FAILED, str(error)
+        except HandOverUnknown as error:
+            state, problem = MessageState.SENDING, str(error)
         except HotlineError as error:
             state, problem = MessageState.WAITING, str(error)
         with begin() as session:
@@ -98,7 +101,7 @@ def _next(session: Session, *, after: int, now: datetime) -> TextMessage | None:
 
 
 def stuck(session: Session, *, now: datetime, limit: int = 100) -> list[TextMessage]:
-    """Return messages that were being handed over when something died, and those that failed for good."""
+    """Return messages of which nobody knows whether they were handed over, and those that failed for good."""
     return list(
         session.scalars(
             select(TextMessage)

@@ -14,6 +14,13 @@ class CarrierRefused(HotlineError):
     code = "carrier_refused"
 
 
+class HandOverUnknown(HotlineError):
+    """Nobody can tell whether the carrier took this message: it broke off, or never answered, after the hand-over."""
+
+    say = "不能确定运营商是否已收到，请核对后人工处理。"
+    code = "hand_over_unknown"
+
+
 class TextMessages(Protocol):
     """Sends short messages."""
 
@@ -21,6 +28,7 @@ class TextMessages(Protocol):
         """Hand one message over and return the carrier's own name for it.
 
         The key makes a repeated hand-over harmless where the carrier knows keys. Raises `CarrierRefused` for
-        good, any other error for "try again".
+        good and `HandOverUnknown` where the message may be on its way, so that it is not sent twice; any other
+        `HotlineError` says that it was not taken: "try again".
         """
         ...
