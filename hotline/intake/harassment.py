@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
@@ -32,6 +32,8 @@ from hotline.tickets.queries import phone_fingerprint
 from hotline.tickets.states import Act
 
 MOST_WORDS = 500
+#: So many calls of one number are looked at; far more than any step asks for.
+MOST_COUNTED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +70,34 @@ def of_phone(session: Session, phone: str, *, now: datetime) -> Standing:
 
 
 def of_index(session: Session, phone_index: bytes, *, now: datetime) -> Standing:
-    """Tell how far things have come with a number known by its fingerprint."""
-    calls = [
-        Call(at=row.marked_at, warned=row.warned)
-        for row in session.execute(
-            select(HarassmentMark.marked_at, HarassmentMark.warned).where(
-                HarassmentMark.phone_index == phone_index,
-                HarassmentMark.cleared_at.is_(None),
-                HarassmentMark.marked_at > now - COUNTED_FOR,
-            )
+    """Tell how far things have come with a number known by its fingerprint, from `MOST_COUNTED` calls at most."""
+    marks = (
+        select(HarassmentMark.marked_at, HarassmentMark.warned)
+        .where(
+            HarassmentMark.phone_index == phone_index,
+            HarassmentMark.cleared_at.is_(None),
+            HarassmentMark.marked_at > now - COUNTED_FOR,
         )
-    ]
+        .order_by(HarassmentMark.id.desc())
+    )
+    rows = session.execute(marks.limit(MOST_COUNTED)).all()
+    if len(rows) == MOST_COUNTED and not any(row.warned for row in rows):
+        # However often somebody rang since, a warning stands.
+        rows = [*rows, *session.execute(marks.where(HarassmentMark.warned).limit(1))]
+    calls = [Call(at=row.marked_at, warned=row.warned) for row in rows]
     limits = session.execute(
-        select(CallerLimit.state, CallerLimit.ends_at).where(
+        select(CallerLimit.state, CallerLimit.ends_at)
+        .where(
             CallerLimit.phone_index == phone_index,
-            CallerLimit.state.in_((CallerLimitState.ASKED, CallerLimitState.IN_FORCE)),
+            or_(
+                CallerLimit.state == CallerLimitState.ASKED,
+                and_(CallerLimit.state == CallerLimitState.IN_FORCE, CallerLimit.ends_at > now),
+            ),
         )
+        .order_by(CallerLimit.ends_at.desc().nulls_first())
+        .limit(2)  # one wish at most stands, and of those in force the longest says it
     ).all()
-    ends = [row.ends_at for row in limits if row.state is CallerLimitState.IN_FORCE and row.ends_at > now]
+    ends = [row.ends_at for row in limits if row.state is CallerLimitState.IN_FORCE]
     asked = any(row.state is CallerLimitState.ASKED for row in limits)
     return standing(calls, asked=asked, limited_until=max(ends, default=None), now=now)
 

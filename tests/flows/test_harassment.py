@@ -57,6 +57,18 @@ def step(db: Database, now: datetime) -> Step:
         return harassment.of_phone(session, PHONE, now=now).step
 
 
+def test_however_many_calls_stand_a_few_are_looked_at_and_an_old_warning_still_counts(
+    db: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harassment, "MOST_COUNTED", 3)
+    marked(db, now - DAY, warned=True)
+    for _ in range(5):
+        marked(db, now)
+    with db.read() as session:
+        known = harassment.of_phone(session, PHONE, now=now)
+    assert (known.step, known.calls) == (Step.MAY_LIMIT, 4)
+
+
 @pytest.fixture
 def may_limit(db: Database, now: datetime) -> int:
     """Return the ticket of the third marked call."""
