@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -42,35 +42,51 @@ class Limit:
     say: str
 
 
-def check_throttle(session: Session, *, login: str, address: str, now: datetime) -> None:
-    """Raise `Throttled` while this login or address is locked."""
-    keys = [key for key, _ in _failure_keys(session, login=login, address=address)]
-    locked = session.scalar(
+def count_guess(session: Session, *, login: str, address: str, now: datetime) -> None:
+    """Count a guess for a login before its password is looked at; raise `Throttled` while login or address is shut.
+
+    Its own transaction, so that it stays although the sign-in is refused; a right password forgets it (`sign_in`).
+    Because it is counted first, guesses sent at the same instant get no further than those sent one by one.
+    """
+    keys = _login_key(session, login), _address_key(session, address)
+    shut = session.scalar(
         select(SignInFailure.locked_until)
         .where(SignInFailure.key.in_(keys), SignInFailure.locked_until > now)
         .order_by(SignInFailure.locked_until.desc())
+        .limit(1)
     )
-    if locked is not None:
-        seconds = int((locked - now).total_seconds()) + 1
+    shut = shut or _count_failure(session, keys[0], most=MOST_FAILURES, now=now)
+    if shut is not None:
+        seconds = int((shut - now).total_seconds()) + 1
         raise Throttled(f"密码错误次数过多，请 {-(-seconds // 60)} 分钟后再试。", retry_after_s=seconds)
 
 
-def note_failure(session: Session, *, login: str, address: str, now: datetime) -> None:
-    """Count a wrong guess; its own transaction, so that it stays although the sign-in is refused."""
-    for key, most in _failure_keys(session, login=login, address=address):
-        row = session.get(SignInFailure, key, with_for_update=True)  # two wrong guesses at once count as two
-        if row is None:
-            session.execute(
-                insert(SignInFailure)
-                .values(key=key, failures=1, first_at=now)
-                .on_conflict_do_update(index_elements=["key"], set_={"failures": SignInFailure.failures + 1})
-            )
-            continue
-        if now - row.first_at > FAILURE_WINDOW:
-            row.failures, row.first_at, row.locked_until = 0, now, None
-        row.failures += 1
-        if row.failures >= most:
-            row.locked_until = now + LOCK
+def note_failure(session: Session, *, address: str, now: datetime) -> None:
+    """Count a wrong guess for the address it came from, after the fact: many people share one, and most are right."""
+    _count_failure(session, _address_key(session, address), most=MOST_FAILURES * ADDRESS_FACTOR, now=now)
+
+
+def _count_failure(session: Session, key: bytes, *, most: int, now: datetime) -> datetime | None:
+    """Count one more, in one statement; the last one allowed shuts the door. Returns until when it was shut."""
+    over = SignInFailure.first_at < now - FAILURE_WINDOW
+    failures = case((over, 1), else_=SignInFailure.failures + 1)
+    counted = session.execute(
+        insert(SignInFailure)
+        .values(key=key, failures=1, first_at=now)
+        .on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "failures": failures,
+                "first_at": case((over, now), else_=SignInFailure.first_at),
+                "locked_until": case((failures >= most, now + LOCK), else_=None),
+            },
+            where=or_(SignInFailure.locked_until.is_(None), SignInFailure.locked_until <= now),
+        )
+        .returning(SignInFailure.key)
+    ).first()
+    if counted is not None:
+        return None
+    return session.scalar(select(SignInFailure.locked_until).where(SignInFailure.key == key))
 
 
 def sign_in(session: Session, *, login: str, password: str, now: datetime) -> str:
@@ -89,7 +105,7 @@ def sign_in(session: Session, *, login: str, password: str, now: datetime) -> st
             expires_at=now + SIGN_IN_LASTS,
         )
     )
-    session.execute(delete(SignInFailure).where(SignInFailure.key == keyring_of(session).index(f"login:{user.login}")))
+    session.execute(delete(SignInFailure).where(SignInFailure.key == _login_key(session, user.login)))
     return token
 
 
@@ -201,12 +217,12 @@ def forget_expired(session: Session, *, now: datetime) -> int:
     return int(session.execute(delete(SignIn).where(SignIn.expires_at <= now)).rowcount)  # type: ignore[attr-defined]
 
 
-def _failure_keys(session: Session, *, login: str, address: str) -> list[tuple[bytes, int]]:
-    index = keyring_of(session).index
-    return [
-        (index(f"login:{login.strip().lower()}"), MOST_FAILURES),
-        (index(f"address:{address}"), MOST_FAILURES * ADDRESS_FACTOR),
-    ]
+def _login_key(session: Session, login: str) -> bytes:
+    return keyring_of(session).index(f"login:{login.strip().lower()}")
+
+
+def _address_key(session: Session, address: str) -> bytes:
+    return keyring_of(session).index(f"address:{address}")
 
 
 def _locked(session: Session, user_id: int) -> User:

@@ -46,16 +46,16 @@ def sign_in_form() -> ResponseReturnValue:
 @bp.post("/sign-in")
 @open_to_all
 def sign_in() -> ResponseReturnValue:
-    """Check the password; wrong guesses are counted in a transaction of their own."""
+    """Check the password; the guess is counted first, in a transaction of its own."""
     login, onward = forms.text("login").strip(), _inside(forms.text("next"))
-    with db().read() as reading:
-        actions.check_throttle(reading, login=login, address=address(), now=now())
+    with db().begin() as writing:
+        actions.count_guess(writing, login=login, address=address(), now=now())
     try:
         with db().begin() as writing:
             token = actions.sign_in(writing, login=login, password=forms.text("password"), now=now())
     except NotSignedIn as error:
         with db().begin() as writing:
-            actions.note_failure(writing, login=login, address=address(), now=now())
+            actions.note_failure(writing, address=address(), now=now())
         page = SignInPage(login=login, next=onward, errors={"password": [error.message]})
         return render_template("account/sign_in.html", page=page), 401
     session.clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
 from datetime import datetime, timedelta
 
 import pytest
@@ -51,15 +53,55 @@ def test_five_wrong_guesses_shut_the_door_even_for_the_right_password(client: Fl
     assert int(shut.headers["Retry-After"]) > 0
 
 
+def guess(tools: Installation, login: str, now: datetime, *, address: str = "127.0.0.1") -> None:
+    with tools.db.begin() as session:
+        actions.count_guess(session, login=login, address=address, now=now)
+
+
 def test_the_door_opens_again_after_its_time(tools: Installation, login: str, now: datetime) -> None:
     for _ in range(5):
+        guess(tools, login, now)
+    with pytest.raises(Throttled):
+        guess(tools, login, now)
+    guess(tools, "other", now)
+    guess(tools, login, now + actions.LOCK + timedelta(seconds=1))
+    with pytest.raises(Throttled):  # still the same quarter of an hour: one more guess, no five
+        guess(tools, login, now + actions.LOCK + timedelta(seconds=2))
+    for _ in range(5):
+        guess(tools, login, now + 2 * actions.FAILURE_WINDOW)
+
+
+def test_the_right_password_forgets_the_guesses_before_it(client: FlaskClient, login: str) -> None:
+    for _ in range(3):
+        for _ in range(4):
+            assert client.post("/sign-in", data={"login": login, "password": "nope"}).status_code == 401
+        assert client.post("/sign-in", data={"login": login, "password": PASSWORD}).status_code == 302
+
+
+def test_an_address_that_tries_many_logins_is_shut_out(tools: Installation, login: str, now: datetime) -> None:
+    for _ in range(actions.MOST_FAILURES * actions.ADDRESS_FACTOR):
         with tools.db.begin() as session:
-            actions.note_failure(session, login=login, address="127.0.0.1", now=now)
-    with tools.db.read() as session, pytest.raises(Throttled):
-        actions.check_throttle(session, login=login, address="127.0.0.1", now=now)
-    with tools.db.read() as session:
-        actions.check_throttle(session, login=login, address="127.0.0.1", now=now + actions.LOCK + timedelta(seconds=1))
-        actions.check_throttle(session, login="other", address="127.0.0.1", now=now)
+            actions.note_failure(session, address="10.0.0.1", now=now)
+    with pytest.raises(Throttled):
+        guess(tools, login, now, address="10.0.0.1")
+    guess(tools, login, now, address="10.0.0.2")
+
+
+def test_guesses_at_the_same_instant_are_five_and_no_more(app: Flask, login: str) -> None:
+    """Twelve browsers send a wrong password at once; only five of them learn that it was wrong."""
+    start, statuses = threading.Barrier(12), list[int]()
+
+    def send() -> None:
+        browser = app.test_client()
+        start.wait(20)
+        statuses.append(browser.post("/sign-in", data={"login": login, "password": "nope"}).status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert Counter(statuses) == {401: 5, 429: 7}
 
 
 def test_whoever_must_change_his_password_gets_nowhere_else(
