@@ -9,6 +9,7 @@ from typing import Final
 
 from hotline.core.errors import WrongState
 from hotline.core.permissions import Permission
+from hotline.tickets.vocabulary import Kind
 
 
 class State(StrEnum):
@@ -244,9 +245,10 @@ def check(act: Act, state: State) -> Move:
     return move
 
 
-def acts_from(state: State) -> tuple[Act, ...]:
-    """Return the acts that the map offers from a state, in the order of the map."""
-    return tuple(act for act, move in MOVES.items() if state in move.sources)
+def acts_from(state: State, kind: Kind = Kind.CONCERN) -> tuple[Act, ...]:
+    """Return the acts that the map offers a ticket of this kind from a state, in the order of the map."""
+    barred = NOT_FOR_REVIEWS if kind is Kind.BAD_REVIEW else frozenset[Act]()
+    return tuple(act for act, move in MOVES.items() if state in move.sources and act not in barred)
 
 
 def diagram() -> str:

@@ -18,7 +18,7 @@ from hotline.tickets.actions import may_reveal
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.refusals import REFUSALS
-from hotline.tickets.states import HANDLING, MOVES, NOT_FOR_REVIEWS, Act, State, acts_from
+from hotline.tickets.states import HANDLING, MOVES, Act, State, acts_from
 from hotline.tickets.vocabulary import Kind, Urgency
 from hotline.web import labels, present, ticket_search
 from hotline.web.desks import hints
@@ -339,9 +339,7 @@ def ways(
     by: Actor,
 ) -> list[Way]:
     """Return what the map offers from here, what this person was granted, and what he himself may do in this case."""
-    offered = {act for act in acts_from(ticket.state) if by.can(MOVES[act].permission)}
-    if ticket.kind is Kind.BAD_REVIEW:
-        offered -= NOT_FOR_REVIEWS
+    offered = {act for act in acts_from(ticket.state, ticket.kind) if by.can(MOVES[act].permission)}
     holder = next((row for row in dispatches if row.is_current and not row.ended_at), None)
     holds = holder is not None and holder.department_id in by.department_ids
     waiting = next((story.callback for story in callbacks if story.callback.done_at is None), None)

@@ -54,7 +54,7 @@ def test_a_merge_takes_every_example_along_and_retires_the_old_category(
     admin: FlaskClient, tools: Installation
 ) -> None:
     page = admin.post("/model/categories", data={"source": "A-0001", "targets": ["A-0002", ""]})
-    assert "迁移 4 件样本" in page.text
+    assert "迁移 4 件样本并停用原类别" in page.text
     assert standing(tools) == ["A-0001"] * 4
     wrong = {"source": "A-0001", "targets": ["A-0002"], "seen": "3"}
     assert admin.post("/model/categories", data=wrong).status_code == 409

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
+from callbacks import actions as callbacks
 from hotline.core import clock
 from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.tickets import actions as tickets
@@ -214,6 +215,30 @@ def test_a_row_says_why_a_person_decides_and_whom_the_model_proposes(desk: Desk)
         "属地办理",
     ):
         assert words in read
+
+
+@pytest.mark.parametrize(
+    ("voices", "words"),
+    [
+        ({"learnt": 0.71, "decisions": 12, "by_category": 0.55}, "按 12 件派单结论（71%），按类别“路灯照明”（55%）"),
+        ({"learnt": 0.71, "decisions": 12, "by_category": 0.0}, "按 12 件派单结论（71%），按类别不由该单位承办"),
+        (
+            {"learnt": None, "decisions": 2, "by_category": 0.55},
+            "按类别“路灯照明”（55%），该单位的派单结论还少，未单独学习",
+        ),
+    ],
+)
+def test_a_unit_learnt_from_decisions_says_how_many_and_what_each_voice_gives_it(
+    desk: Desk, voices: dict[str, Any], words: str
+) -> None:
+    """Both voices stand with their chances on the row and on the ticket's page, so nobody takes one for the other."""
+    ticket = desk.ticket()
+    with desk.tools.db.begin() as session:
+        said = session.get_one(Suggestion, ticket.id)
+        first, *others = said.body["departments"]
+        said.body = {**said.body, "departments": [{**first, **voices}, *others]}
+    assert words in shown(desk.client.get("/dispatch").text)
+    assert words in shown(desk.client.get(f"/dispatch/{ticket.number}").text)
 
 
 def test_the_government_of_the_place_cannot_be_accepted_before_the_place_is_known(desk: Desk) -> None:
@@ -476,6 +501,39 @@ def test_the_dispatcher_answers_refuses_transfers_and_notes(desk: Desk) -> None:
     assert desk.now_is(refused).closing_words == REFUSALS["NR-02"].told
     assert (desk.now_is(transferred).transfer_to, desk.now_is(transferred).transfer_number) == ("110", "A-7")
     assert desk.acts(noted) == [Act.REGISTER, Act.NOTE]
+
+
+def test_a_bad_review_that_came_back_is_only_sent_on(desk: Desk) -> None:
+    """Its unit rectifies and the citizen is called back: no short way out is offered or taken (domain.md 4.3)."""
+    with desk.tools.db.begin() as session:
+        made = callbacks.receive_review(
+            session,
+            callbacks.Review(
+                key="r-1",
+                stars=1,
+                service_item="供热报修",
+                department_code="heating",
+                words="窗口让我跑了三趟。",
+                rated_at=desk.now - timedelta(hours=2),
+            ),
+            by=Actor(user_id=None, role=Role.DEVICE, name="counter"),
+            now=desk.now,
+        )
+        assert made is not None
+        ticket = session.get_one(Ticket, made.ticket_id)
+        returned_ticket(session, ticket, by=desk.responder, reviewer=desk.other, now=desk.now)
+    page = desk.client.get(f"/dispatch/{made.number}")
+    read = shown(page.text)
+    assert "差评须由承办单位核实、反馈并回访" in read
+    for words in ("直接答复并办结", "确认不予受理", "记录转接"):
+        assert words not in read
+        assert words in shown(desk.client.get(f"/dispatch/{desk.ticket().number}").text)
+    assert "添加备注" in read
+    given = {"version": desk.now_is(ticket).version, "answer": "请拨打供热热线。"}
+    refused = desk.client.post(f"/dispatch/{made.number}/answer", data=given)
+    assert refused.status_code == 409
+    assert "差评工单须由承办单位核实" in refused.text
+    assert desk.now_is(ticket).state is State.REGISTERED
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_doubtful_example_is_settled_with_one_form_and_leaves_the_list(
         headers={"HX-Request": "true"},
     )
     assert done.status_code == 200
-    assert "已定为 DL-0001" in done.text
+    assert "已定为“路灯”" in done.text
     assert chief.post(f"/model/audit/{city['wrong6']}", data={"choice": "keep", "seen": "DL-0002"}).status_code == 303
     assert chief.post(f"/model/audit/{city['wrong12']}", data={"choice": "unfit", "seen": "DL-0002"}).status_code == 303
     assert chief.get("/model/audit").text.count('name="choice" value="keep"') == 2

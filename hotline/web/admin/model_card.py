@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import Any
 
 from flask import Blueprint, Response, redirect, render_template, request, url_for
@@ -219,7 +220,8 @@ def settle(ticket_id: int) -> ResponseReturnValue:
             raise Invalid({"label": "请选择这条样本应属的类别。"})  # noqa: TRY301 - one answer to the form
         with db().begin() as session:
             judgements.settle(session, ticket_id=ticket_id, seen=seen, label=label, by=actor(), now=now())
-        words = "已从样本中去掉" if label is None else f"已定为 {label}"
+            named = judgements.category_words(session, [label] if label else [])
+        words = f"已定为“{named[label].path}”" if label else "已从样本中去掉"
     except Invalid as error:
         words, ok, status = "；".join(text for texts in error.fields.values() for text in texts), False, 422
     except Conflict as error:
@@ -325,7 +327,7 @@ def _facts(card: Card, standing: VersionRow | None) -> list[tuple[str, str]]:
     made = standing.made_from if standing and standing.made_from else tools().suggester.made_from
     return [
         ("已有结论", f"{card.messages:,} 件（近 90 天）"),
-        ("人工标签", f"{int(made.get('labels', 0)):,} 件"),
+        ("学习用标签", f"{int(made.get('labels', 0)):,} 件"),
         ("随附语料", f"{int(made.get('seed_sentences', 0)):,} 句、{int(made.get('seed_leaves', 0))} 类"),
         ("自设类别", f"{int(made.get('definitions', 0))} 类"),
         ("出现的类别", f"{len(card.labels)} 类"),
@@ -404,12 +406,14 @@ def _reliability(bins: Sequence[Bin]) -> Drawing:
 
 def _curve(points: Sequence[Point], *, promise: float, needed: float) -> Drawing:
     lowest = min([one.precision for one in points] + [promise])
-    floor = max(0.0, int((lowest - 0.02) * 20) / 20)
+    height = 1 - lowest + 0.02
+    step = next((one for one in (0.05, 0.1) if height <= one * 5), 0.2)
+    floor = max(0.0, 1 - step * ceil(height / step))
     scale = Scale(x_from=0, x_to=1, y_from=floor, y_to=1)
     present_at = [one for one in points if one.threshold >= needed]
     here = present_at[-1:] if needed <= 1 else []
     x_ticks = (0, 0.25, 0.5, 0.75, 1)
-    y_ticks = tuple(floor + (1 - floor) * part / 4 for part in range(5))
+    y_ticks = tuple(floor + step * part for part in range(round((1 - floor) / step) + 1))
     lines = [
         Line(css="draw-promise", name=f"承诺 {promise:.1%}", points=scale.path([(0, promise), (1, promise)])),
         Line(
@@ -432,7 +436,7 @@ def _curve(points: Sequence[Point], *, promise: float, needed: float) -> Drawing
         x_name="自动派出的份额",
         y_name="承办单位正确率",
         x_ticks=scale.x_ticks(x_ticks, drawing.percents(x_ticks)),
-        y_ticks=scale.y_ticks(y_ticks, [f"{value * 100:.3g}%" for value in y_ticks]),
+        y_ticks=scale.y_ticks(y_ticks, drawing.percents(y_ticks)),
         lines=tuple(lines),
     )
 

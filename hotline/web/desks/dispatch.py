@@ -201,6 +201,8 @@ class TicketPage:
     refusals: Sequence[Refusal]
     transfers: Sequence[tuple[str, str]]
     acts: frozenset[str]
+    #: A bad review: its unit must answer it, so the short ways out are not offered.
+    review: bool
     values: Typed
     errors: Mapping[str, Sequence[str]]
     labels: Mapping[str, str]
@@ -931,7 +933,8 @@ def _ticket(
             urgencies=labels.options(Urgency),
             refusals=list(REFUSALS.values()),
             transfers=TRANSFERS,
-            acts=frozenset(act.value for act in acts_from(ticket.state)),
+            acts=frozenset(act.value for act in acts_from(ticket.state, ticket.kind)),
+            review=ticket.kind is Kind.BAD_REVIEW,
             values=values,
             errors=errors or {},
             labels=LABELS,
