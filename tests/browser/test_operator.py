@@ -159,6 +159,30 @@ def test_a_call_is_typed_and_sent_with_the_keyboard_alone(desk: Page, live_db: D
     assert focused(desk) == "f-phone"
 
 
+def test_a_call_sent_without_a_network_stays_as_it_was_typed(
+    desk: Page, live_db: Database, problems: list[str]
+) -> None:
+    before = count(live_db)
+    desk.locator("#f-phone").fill("13911112222")
+    desk.locator("#f-content").fill(TEXT)
+    expect(desk.locator("#suggest .hint").first).to_be_visible()
+    desk.context.set_offline(True)
+    press(desk, "Control+Enter")
+    word = desk.locator("#call [data-held]")
+    expect(word).to_contain_text("网络不通，没有提交")
+    expect(word).to_be_in_viewport(ratio=1)
+    expect(desk.locator("#f-content")).to_have_value(TEXT)
+    expect(desk.locator("#f-phone")).to_have_value("13911112222")
+    assert_fits(desk)
+    assert_accessible(desk)
+    desk.context.set_offline(False)
+    expect(word).to_contain_text("网络已恢复")
+    problems[:] = [one for one in problems if "ERR_INTERNET_DISCONNECTED" not in one]
+    press(desk, "Control+Enter")
+    desk.wait_for_url("**/intake/done/*")
+    assert count(live_db) == before + 1
+
+
 def test_each_suggestion_has_its_key_and_shows_that_it_was_taken(desk: Page) -> None:
     desk.locator("#f-content").fill("北苑区暖气不热，供热公司不管，家里有老人，室温只有十三度。")
     first = desk.locator('[data-key="alt+1"]')

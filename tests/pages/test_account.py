@@ -48,8 +48,10 @@ def test_a_wrong_password_and_an_unknown_login_get_the_same_answer(client: Flask
 def test_five_wrong_guesses_shut_the_door_even_for_the_right_password(client: FlaskClient, login: str) -> None:
     for _ in range(5):
         client.post("/sign-in", data={"login": login, "password": "nope"})
-    shut = client.post("/sign-in", data={"login": login, "password": PASSWORD})
+    shut = client.post("/sign-in", data={"login": login, "password": PASSWORD, "words": "登录前写下的一段说明"})
     assert shut.status_code == 429
+    assert "登录前写下的一段说明</textarea>" in shut.text
+    assert PASSWORD not in shut.text
     assert int(shut.headers["Retry-After"]) > 0
 
 

@@ -236,3 +236,25 @@ def test_what_was_typed_is_given_back_when_the_sign_in_has_ended_meanwhile(
     assert "很长的一个密码密码" not in answer.text
     assert "no-store" in answer.headers["Cache-Control"]
     assert str(CONCERN["content"]) not in client.get(f"/tickets/{number}?content={CONCERN['content']}").text
+
+
+def test_what_was_typed_on_a_stale_page_is_given_back(client: FlaskClient, number: str) -> None:
+    sign_in(client, "operator")
+    words = "诉求人来电表示已经解决，要求撤回。<b>"
+    answer = client.post(f"/tickets/{number}/withdraw", data={"words": words, "version": "0"})
+    assert answer.status_code == 409
+    assert "诉求人来电表示已经解决，要求撤回。&lt;b&gt;</textarea>" in answer.text
+
+
+def test_what_was_typed_is_given_back_when_the_house_fails(
+    client: FlaskClient, tools: Installation, number: str
+) -> None:
+    sign_in(client, "operator")
+    with tools.db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE journal RENAME TO journal_gone"))
+    given = {"note": str(CONCERN["content"]), "password": "不还的长长的密码"}
+    answer = client.post(f"/tickets/{number}/note", data=given)
+    assert answer.status_code == 500
+    assert f"{CONCERN['content']}</textarea>" in answer.text
+    assert "不还的长长的密码" not in answer.text
+    assert "journal_gone" not in answer.text
