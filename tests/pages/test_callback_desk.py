@@ -460,6 +460,21 @@ def test_a_review_that_is_not_judged_waits_in_the_queue_and_says_for_what(desk: 
     assert "尚未填写整改情况" not in desk.client.get("/callbacks").text
 
 
+def test_a_review_given_by_mistake_asks_its_unit_for_no_rectification(desk: Desk, now: datetime) -> None:
+    number = bad_review(desk, now)
+    with desk.tools.db.begin() as session:
+        lighting = session.get_one(Department, desk.department_id)
+        unit = make_actor(session, Role.RESPONDER, departments=[lighting], login="registry", now=now)
+        routing.sign(session, ticket_id=by_number(session, number).id, by=unit, now=now)
+    unit_desk = desk.browser("registry")
+    assert "保存整改" in unit_desk.get(f"/department/{number}").text
+    desk.client.post(f"/reviews/{number}/propose", data={"verdict": "mistaken", "reason": "评错了窗口"})
+    desk.browser("auditor2").post(f"/reviews/{number}/confirm", data={"agree": "yes"})
+    page = unit_desk.get(f"/department/{number}").text
+    assert "不要求整改，请答复说明" in page
+    assert "保存整改" not in page
+
+
 def test_a_second_click_is_no_second_ringing(desk: Desk) -> None:
     desk.take()
     with desk.tools.db.read() as session:
