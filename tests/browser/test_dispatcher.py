@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from hotline.core.db import Database
 from hotline.core.permissions import SYSTEM
@@ -119,6 +119,20 @@ def test_one_key_accepts_and_the_next_row_is_stood_on(
     assert_on(desk, waiting[1])  # a row that is done with is passed over
     assert holder(live_db, waiting[1]) is None
     assert_accessible(desk)
+
+
+def test_a_decision_sent_after_the_sign_in_is_over_says_so_beside_its_button(
+    desk: Page, live_db: Database, waiting: list[str], problems: list[str]
+) -> None:
+    with live_db.begin() as session:
+        session.execute(text("DELETE FROM sign_ins"))
+    press(desk, "j", "1")
+    word = desk.locator("form.accepts [data-held]")
+    expect(word).to_contain_text("登录已过期，没有提交")
+    assert holder(live_db, waiting[0]) is None
+    assert_fits(desk)
+    assert problems
+    problems[:] = [one for one in problems if "401" not in one]
 
 
 def test_before_any_row_is_stood_on_the_key_belongs_to_the_first(
