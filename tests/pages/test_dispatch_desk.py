@@ -20,6 +20,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Category, JournalEntry, Ticket
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
+from hotline.web.desks.dispatch import EXCERPT
 from hotline.wiring import Installation
 from routing import actions as routing
 from routing.models import Department, DepartmentKind, Dispatch, Suggestion
@@ -239,6 +240,20 @@ def test_a_unit_learnt_from_decisions_says_how_many_and_what_each_voice_gives_it
         said.body = {**said.body, "departments": [{**first, **voices}, *others]}
     assert words in shown(desk.client.get("/dispatch").text)
     assert words in shown(desk.client.get(f"/dispatch/{ticket.number}").text)
+
+
+def test_a_row_shows_how_the_content_begins_so_that_few_tickets_need_opening(desk: Desk) -> None:
+    long = desk.ticket(title="路灯", content="幸福路东口的路灯不亮。" * 40)
+    said = desk.client.get("/dispatch").text
+    shortened = re.findall(r'<p class="queue-excerpt">(.*?)</p>', said)
+    assert [len(words) for words in shortened] == [EXCERPT + 1]
+    assert shortened[0].endswith("…")
+    assert long.content.startswith(shortened[0][:-1])
+
+
+def test_a_row_does_not_say_twice_what_the_title_says(desk: Desk) -> None:
+    desk.ticket(title="幸福路东口的路灯不亮", content="幸福路东口的路灯不亮")
+    assert "queue-excerpt" not in desk.client.get("/dispatch").text
 
 
 def test_the_government_of_the_place_cannot_be_accepted_before_the_place_is_known(desk: Desk) -> None:

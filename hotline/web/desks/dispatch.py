@@ -63,6 +63,8 @@ _MOST_REASON: Final = 500
 _PRECEDENTS_WITHIN: Final = timedelta(days=365)
 _CHOSEN: Final = re.compile(r"(\d{1,18}):(\d{1,9})")
 #: A ticket and a co-handler that is to help with it.
+#: How many characters of the content stand in the queue.
+EXCERPT: Final = 180
 _HELPS: Final = re.compile(r"(\d{1,18}):(\d{1,18})")
 
 
@@ -77,6 +79,8 @@ class QueueRow:
     href: str
     accept_href: str
     title: str
+    #: How the content begins, where the title does not say it already.
+    excerpt: str
     place: str
     category: str
     region: str
@@ -704,6 +708,7 @@ def _row(row: WaitingTicket, known: _Known, *, chosen: Collection[int] | None = 
         href=url_for("dispatch.show", number=row.number),
         accept_href=url_for("dispatch.accept", number=row.number),
         title=row.title,
+        excerpt=_excerpt(row),
         place=row.place,
         category=row.category or "未分类",
         region=row.region,
@@ -719,6 +724,14 @@ def _row(row: WaitingTicket, known: _Known, *, chosen: Collection[int] | None = 
         age=f"{present.span_words((now() - row.registered_at).total_seconds())}前",
         iso=present.iso(row.registered_at),
     )
+
+
+def _excerpt(row: WaitingTicket) -> str:
+    """Return so much of the content that most tickets can be judged without being opened."""
+    words = " ".join(row.content.split())
+    if words == row.title:
+        return ""
+    return words if len(words) <= EXCERPT else f"{words[:EXCERPT]}…"
 
 
 def _tags(row: WaitingTicket) -> list[tuple[str, str]]:
