@@ -62,9 +62,9 @@ LABELS: Final[Mapping[str, str]] = {
 _MOST_REASON: Final = 500
 _PRECEDENTS_WITHIN: Final = timedelta(days=365)
 _CHOSEN: Final = re.compile(r"(\d{1,18}):(\d{1,9})")
-#: A ticket and a co-handler that is to help with it.
 #: How many characters of the content stand in the queue.
 EXCERPT: Final = 180
+#: A ticket and a co-handler that is to help with it.
 _HELPS: Final = re.compile(r"(\d{1,18}):(\d{1,18})")
 
 
