@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
-from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets
+from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets, webhooks
 from hotline.web.admin import (
     accounts,
     calendar,
@@ -95,6 +95,7 @@ BLUEPRINTS: Final = (
     tickets.bp,
     live.bp,
     api.bp,
+    webhooks.bp,
 )
 
 
@@ -127,6 +128,7 @@ def create_app(installation: Installation | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     csrf = CSRFProtect(app)
     csrf.exempt(api.bp)  # machines carry a token in a header, which no other site can make a browser send
+    csrf.exempt(webhooks.bp)  # a carrier signs what it asks
     gate.guard(app)
     errors.register(app)
     for blueprint in BLUEPRINTS:

@@ -21,6 +21,7 @@ import hotline.telephony.models
 import hotline.tickets.models
 import hotline.tickets.transfer_models
 import routing.answers.part_models
+import routing.answers.relay_models
 import routing.answers.vetting_models
 import routing.catalogue.models
 import routing.clocks.models
@@ -48,6 +49,7 @@ MODELS: Final = (
     hotline.intake.harassment_models,
     routing.models,
     routing.answers.part_models,
+    routing.answers.relay_models,
     routing.answers.vetting_models,
     routing.learning.label_models,
     routing.catalogue.models,

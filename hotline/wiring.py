@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import hotline.intake.actions
 import hotline.people.actions
 import hotline.telephony.actions
 import hotline.tickets.actions
+import routing.answers.relay
 import routing.catalogue.trials
 import routing.clocks.adjusting
 import routing.clocks.recounting
@@ -43,6 +46,7 @@ from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
 from hotline.telephony.ports import TextMessages
 from hotline.telephony.recorder import Recorder
+from hotline.telephony.twilio_gateway import TwilioCalls
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRefused, TicketRegistered
 from hotline.tickets.models import Ticket
 from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, RecountOrdered, TicketAnswered
@@ -63,6 +67,7 @@ class Installation:
     _suggester: Suggester | None = field(default=None, repr=False)
     _serving: Serving | None = field(default=None, repr=False)
     _carrier: TextMessages | None = field(default=None, repr=False)
+    _calls: TwilioCalls | None = field(default=None, repr=False)
 
     @property
     def suggester(self) -> Suggester:
@@ -89,6 +94,20 @@ class Installation:
             else:
                 self._carrier = Recorder(self.settings.home / "recorder")
         return self._carrier
+
+    @property
+    def calls(self) -> TwilioCalls:
+        """What answers calls to our number: for the carrier that is set up, or for the shipped simulator of one.
+
+        The simulator's secret is made of a key of ours, so only somebody who has the keys can play the carrier.
+        """
+        if self._calls is None:
+            if self.settings.carrier == "twilio":
+                self._calls = TwilioCalls()
+            else:
+                secret = hmac.digest(self.keyring.session, b"simulated exchange", hashlib.sha256).hex()
+                self._calls = TwilioCalls(token=secret, sender="12345")
+        return self._calls
 
     @property
     def files(self) -> Path:
@@ -174,6 +193,11 @@ def _designate(tools: Installation, now: datetime) -> None:
 
 def _send_texts(tools: Installation, now: datetime) -> None:
     hotline.telephony.actions.send_waiting(tools.db.begin, tools.carrier, now=now)
+
+
+def _end_lost_calls(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        routing.answers.relay.end_lost_calls(session, now=now)
 
 
 def _fold_counters(tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every periodic job
@@ -269,6 +293,13 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
         queue=QueueName.TELEPHONY,
         run=_send_texts,
         every=timedelta(seconds=5),
+    ),
+    Periodic(
+        name="end_lost_calls",
+        words="补记运营商没有回报结果的中间号通话",
+        queue=QueueName.TELEPHONY,
+        run=_end_lost_calls,
+        every=timedelta(minutes=10),
     ),
     Periodic(
         name="resume_clocks", words="恢复计时", queue=QueueName.DEFAULT, run=_resume_clocks, every=timedelta(minutes=1)

@@ -103,6 +103,12 @@ def _deadline() -> click.Command:
     return deadline
 
 
+def _call() -> click.Command:
+    from hotline.cli.calling import call
+
+    return call
+
+
 def _classifier() -> click.Command:
     from hotline.cli.classifier import classifier
 
@@ -126,6 +132,7 @@ COMMANDS: Final[dict[str, tuple[str, Callable[[], click.Command]]]] = {
     "audit": ("按流转日志核对全部账目，有不符时以 1 退出", _audit),
     "deadline": ("计算办理时限", _deadline),
     "classifier": ("训练、评估与切换分类模型", _classifier),
+    "call": ("扮演运营商试拨中间号", _call),
 }
 
 

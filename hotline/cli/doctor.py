@@ -162,7 +162,7 @@ def check_carrier(tools: Installation, now: datetime) -> Iterator[Complaint]:
     from hotline.telephony.actions import stuck
 
     try:
-        _ = tools.carrier
+        _ = tools.carrier, tools.calls
     except HotlineError as error:
         yield Complaint(what=error.message, mend="补全环境变量，或设 HOTLINE_CARRIER=recorder。")
     with tools.db.read() as session:

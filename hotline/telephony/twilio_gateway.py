@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Mapping
 from typing import Final
 
 from hotline.core.errors import Unavailable
-from hotline.telephony.ports import CarrierRefused, HandOverUnknown
+from hotline.telephony.ports import CallEnd, CallIn, CarrierRefused, HandOverUnknown
 
 _FOR_GOOD: Final = {21211, 21214, 21408, 21610, 21612, 21614}
 #: After so many seconds without an answer nobody waits any longer.
@@ -15,6 +16,19 @@ _PATIENCE_S: Final = 30.0
 #: From here on the carrier says that something went wrong on its side; only one of these says "not taken" (RFC 9110).
 _ITS_FAULT: Final = 500
 _NOT_NOW: Final = 503
+#: In which voice's language our sentences are read aloud.
+_LANGUAGE: Final = "cmn-CN"
+#: How long it rings, and how long a caller may think between two keys, in seconds.
+_RINGS_S: Final = 45
+_THINKS_S: Final = 8
+_ENDS: Final = {
+    "completed": CallEnd.ANSWERED,
+    "answered": CallEnd.ANSWERED,
+    "busy": CallEnd.BUSY,
+    "no-answer": CallEnd.NO_ANSWER,
+    "canceled": CallEnd.NO_ANSWER,
+    "failed": CallEnd.FAILED,
+}
 
 
 class TwilioTextMessages:
@@ -39,7 +53,7 @@ class TwilioTextMessages:
         from twilio.http.http_client import TwilioHttpClient
         from twilio.rest import Client
 
-        number = to if to.startswith("+") else "+86" + to.removeprefix("0")
+        number = _abroad(to)
         client = Client(self._account, self._token, http_client=TwilioHttpClient(timeout=_PATIENCE_S))
         try:
             message = client.messages.create(to=number, from_=self._sender, body=body)
@@ -74,3 +88,83 @@ def _never_connected(error: Exception) -> bool:
     return isinstance(reason, NewConnectionError | ConnectTimeoutError) or (
         isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")
     )
+
+
+def _abroad(number: str) -> str:
+    """Return a number as the carrier writes it."""
+    return number if number.startswith("+") else "+86" + number.removeprefix("0")
+
+
+class TwilioCalls:
+    """Speaks with Twilio about calls to our number; the shipped simulator speaks the same language."""
+
+    def __init__(self, *, token: str = "", sender: str = "") -> None:
+        """Take what Twilio signs with, and our number, from the arguments or the environment."""
+        self._token = token or os.environ.get("TWILIO_AUTH_TOKEN", "")
+        self._sender = sender or os.environ.get("TWILIO_FROM", "")
+        if not (self._token and self._sender):
+            raise Unavailable("运营商未配置：需要 TWILIO_AUTH_TOKEN 与 TWILIO_FROM。")
+
+    def sign(self, *, url: str, form: Mapping[str, str]) -> str:
+        """Return the signature that belongs to a question; for the simulator, which plays the carrier."""
+        from twilio.request_validator import RequestValidator
+
+        return str(RequestValidator(self._token).compute_signature(url, dict(form)))
+
+    def genuine(self, *, url: str, form: Mapping[str, str], signature: str) -> bool:
+        """Compare the signature with our own."""
+        from twilio.request_validator import RequestValidator
+
+        return bool(RequestValidator(self._token).validate(url, dict(form), signature))
+
+    def heard(self, form: Mapping[str, str]) -> CallIn:
+        """Read Twilio's form."""
+        ending, talked = form.get("DialCallStatus", ""), form.get("DialCallDuration", "")
+        # A digit is one of ten here: the carrier's form is text from outside.
+        seconds = int(talked) if talked.isascii() and talked.isdigit() and len(talked) < len("1000000") else 0
+        return CallIn(
+            key=form.get("CallSid", "")[:100],
+            caller=form.get("From", ""),
+            digits=form.get("Digits", ""),
+            ending=_ENDS.get(ending, CallEnd.FAILED) if ending else None,
+            talked_s=seconds,
+        )
+
+    def ask_digits(self, words: str, *, then: str) -> str:
+        """Gather digits; whoever dials none is asked at `then` with none."""
+        from twilio.twiml.voice_response import Gather, VoiceResponse
+
+        answer = VoiceResponse()
+        asked = Gather(
+            input="dtmf", action=then, method="POST", finish_on_key="#", timeout=_THINKS_S, action_on_empty_result=True
+        )
+        asked.say(words, language=_LANGUAGE)
+        answer.append(asked)
+        return str(answer)
+
+    def connect(self, to: str, *, then: str, longest_s: int) -> str:
+        """Dial; both hear each other once the citizen has answered."""
+        from twilio.twiml.voice_response import Dial, VoiceResponse
+
+        answer = VoiceResponse()
+        dialled = Dial(
+            action=then,
+            method="POST",
+            caller_id=self._sender,
+            timeout=_RINGS_S,
+            time_limit=longest_s,
+            answer_on_bridge=True,
+        )
+        dialled.number(_abroad(to))
+        answer.append(dialled)
+        return str(answer)
+
+    def say(self, words: str) -> str:
+        """Say and hang up."""
+        from twilio.twiml.voice_response import VoiceResponse
+
+        answer = VoiceResponse()
+        if words:
+            answer.say(words, language=_LANGUAGE)
+        answer.hangup()
+        return str(answer)

@@ -106,7 +106,8 @@ class Act(StrEnum):
     LIMIT_CALLER = "limit_caller"
     REFUSE_LIMIT = "refuse_limit"
     LIFT_LIMIT = "lift_limit"
-    #: A department below looked at the number by which it reaches the citizen; it called by it.
+    #: A department below looked at the number by which it reaches the citizen; it called by it. How a call ended is told
+    #: by the carrier, perhaps after the ticket has gone on.
     SHOW_RELAY = "show_relay"
     CALL_BY_RELAY = "call_by_relay"
 
@@ -203,7 +204,7 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.REFUSE_LIMIT,     _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
     _move(Act.LIFT_LIMIT,       _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
     _move(Act.SHOW_RELAY,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
-    _move(Act.CALL_BY_RELAY,    {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
+    _move(Act.CALL_BY_RELAY,    _ANY,                                        None,          _P.TICKET_NOTE),
 ))
 # fmt: on
 

@@ -15,6 +15,7 @@ from hotline.core.queues import QueueName
 from hotline.intake.harassment_models import CallerLimitState
 from hotline.intake.harassment_rules import HarassmentKind, Step
 from hotline.telephony.models import MessageState
+from hotline.telephony.ports import CallEnd
 from hotline.tickets.states import Act, Outcome, State
 from hotline.tickets.transfer_models import Direction, FinalOwner, Manner
 from hotline.tickets.vocabulary import Channel, Kind, LookReason, RequestType, Urgency
@@ -338,6 +339,11 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (MessageState.SENDING, Label("发送中", "info")),
     (MessageState.SENT, Label("已发送", "success")),
     (MessageState.FAILED, Label("发送失败", "danger")),
+    (CallEnd.ANSWERED, Label("已接通", "success")),
+    (CallEnd.BUSY, Label("对方忙", "warning")),
+    (CallEnd.NO_ANSWER, Label("无人接听", "warning")),
+    (CallEnd.FAILED, Label("未能接通", "danger")),
+    (CallEnd.LOST, Label("结果未知")),
     (Card.NONE, Label("")),
     (Card.YELLOW, Label("黄牌", "warning")),
     (Card.RED, Label("红牌", "danger")),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.errors import Invalid
+from hotline.telephony.ports import CallEnd
 from hotline.tickets.queries import TimelineEntry
 from hotline.web import labels
 from routing.clocks import profiles
@@ -258,6 +259,16 @@ def _duty(details: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def _relay(details: Mapping[str, Any], *, now: datetime) -> list[str]:
+    """Tell from which telephone a relay number was asked for or called, and how the call ended."""
+    said = [f"{details.get('caller', '')}使用电话 {details['telephone']}。"] if "telephone" in details else []
+    if "call_ended" in details:
+        began = short(datetime.fromisoformat(str(details["call_began"])), now=now)
+        talked = f"，通话 {span_words(details['talked_s'])}" if details["talked_s"] else ""
+        said.append(f"{began} 拨打，{labels.words(CallEnd(details['call_ended']))}{talked}。")
+    return said
+
+
 def _details(entry: TimelineEntry) -> str:  # noqa: C901 - one line per detail that a line can have
     details: Mapping[str, Any] = entry.details
     parts = [entry.note] if entry.note else []
@@ -272,6 +283,7 @@ def _details(entry: TimelineEntry) -> str:  # noqa: C901 - one line per detail t
         parts.insert(0, f"{details['to']}。")
     if "reached" in details:
         parts.insert(0, "已接通。" if details["reached"] else "未接通。")
+    parts[:0] = _relay(details, now=entry.at)
     if details.get("unit"):
         parts.insert(0, f"{details['unit']}。")
     parts[:0] = _duty(details)

@@ -29,8 +29,6 @@ from routing.queries import MOST_ROWS, current_dispatch
 
 MOST_WORDS: Final = 10_000
 LEAST_ANSWER: Final = 5
-#: Longest note on a call by the relay number.
-MOST_CALL_WORDS: Final = 500
 #: How many departments one dispatch is shared with at most.
 MOST_PARTS: Final = 20
 #: The extension behind our own number that connects to a citizen while a part is open.
@@ -126,7 +124,7 @@ def share(
         dispatch_id=row.id,
         department_id=department_id,
         kind=kind,
-        words=without_citizen(said, _citizen(session, ticket)),
+        words=without_citizen(said, citizen_of(session, ticket)),
         due_at=due,
         due_chosen=due_at is not None,
         given_by=by.user_id,
@@ -150,7 +148,7 @@ def share(
 
 def sign_part(session: Session, *, subtask_id: int, by: Actor, now: datetime) -> Subtask:
     """Sign for a part on behalf of its department."""
-    ticket, part = _mine(session, subtask_id, by=by)
+    ticket, part = held_part(session, subtask_id, by=by)
     if part.signed_at is None:
         _sign(session, ticket, part, by=by, now=now)
     return part
@@ -162,7 +160,7 @@ def answer_part(session: Session, *, subtask_id: int, words: str, by: Actor, now
         raise Invalid({"answer": f"办理情况至少 {LEAST_ANSWER} 个字。"})
     if len(words) > MOST_WORDS:
         raise Invalid({"answer": f"最多 {MOST_WORDS} 字，现有 {len(words)} 字。"})
-    ticket, part = _mine(session, subtask_id, by=by)
+    ticket, part = held_part(session, subtask_id, by=by)
     if part.signed_at is None:
         _sign(session, ticket, part, by=by, now=now)
     part.answer, part.answered_at, part.answered_by = redact(words.strip()), now, by.user_id
@@ -183,7 +181,7 @@ def end_part(session: Session, *, subtask_id: int, words: str, by: Actor, now: d
     """Take a part back that is not needed after all: by the lead, or by the hotline."""
     if not words.strip():
         raise Invalid({"words": "请说明收回的理由。"})
-    ticket, part = _locked(session, subtask_id)
+    ticket, part = locked_part(session, subtask_id)
     row = session.get_one(Dispatch, part.dispatch_id)
     _require_giver(row, kind=part.kind, by=by)
     if part.ended_at is not None:
@@ -204,7 +202,7 @@ def end_part(session: Session, *, subtask_id: int, words: str, by: Actor, now: d
 def summary(session: Session, ticket: Ticket) -> str:
     """Return what a department below may read of a ticket: the matter and its place, and nobody's data."""
     text = f"{ticket.title}\n{ticket.content}" + (f"\n事发地点：{ticket.place}" if ticket.place else "")
-    return without_citizen(text, _citizen(session, ticket))
+    return without_citizen(text, citizen_of(session, ticket))
 
 
 def without_citizen(text: str, citizen: Mapping[str, str]) -> str:
@@ -214,53 +212,6 @@ def without_citizen(text: str, citizen: Mapping[str, str]) -> str:
         if len(value) > 1:
             text = text.replace(value, words)
     return redact(text)
-
-
-def show_relay(session: Session, *, subtask_id: int, by: Actor, now: datetime) -> str:
-    """Return the number that reaches the citizen, and write down who looked at it.
-
-    Raises `WrongState` where the part is over or the citizen left no number.
-    """
-    ticket, part = _by_relay(session, subtask_id, by=by)
-    details = {"unit": _name(session, part.department_id)}
-    tickets.move(session, ticket, Act.SHOW_RELAY, by=by, now=now, details=details)
-    return part.relay_number or ""
-
-
-def call_by_relay(
-    session: Session, *, subtask_id: int, reached: bool | None, words: str, by: Actor, now: datetime
-) -> None:
-    """Write down a call by the relay number: whether the citizen was reached, and what was said.
-
-    Raises `Invalid` by field.
-    """
-    problems: dict[str, str] = {}
-    if reached is None:
-        problems["reached"] = "请选择是否接通。"
-    if not words.strip():
-        problems["call_words"] = "请写明通话情况。"
-    elif len(words) > MOST_CALL_WORDS:
-        problems["call_words"] = f"最多 {MOST_CALL_WORDS} 字，现有 {len(words)} 字。"
-    if problems:
-        raise Invalid(problems)
-    ticket, part = _by_relay(session, subtask_id, by=by)
-    said = without_citizen(words.strip(), _citizen(session, ticket))
-    details = {"unit": _name(session, part.department_id), "reached": bool(reached)}
-    tickets.move(session, ticket, Act.CALL_BY_RELAY, by=by, now=now, note=said, details=details)
-
-
-def _by_relay(session: Session, subtask_id: int, *, by: Actor) -> tuple[Ticket, Subtask]:
-    ticket, part = _mine(session, subtask_id, by=by)
-    if part.relay_number is None:
-        raise WrongState("诉求人没有留下电话，本任务没有中间号。")
-    return ticket, part
-
-
-def relay_target(session: Session, relay_number: str) -> int | None:
-    """Return the ticket whose citizen a relay number reaches now; nothing when its part is over."""
-    return session.scalar(
-        select(Subtask.ticket_id).where(Subtask.relay_number == relay_number.strip(), Subtask.ended_at.is_(None))
-    )
 
 
 def gathered(views: Sequence[PartView]) -> str:
@@ -384,7 +335,8 @@ def _parts_given(session: Session, dispatch_id: int) -> int:
     return int(session.scalar(select(func.count()).select_from(Subtask).where(Subtask.dispatch_id == dispatch_id)) or 0)
 
 
-def _citizen(session: Session, ticket: Ticket) -> Mapping[str, str]:
+def citizen_of(session: Session, ticket: Ticket) -> Mapping[str, str]:
+    """Return what is known of the citizen, opened; never to be shown to those who do a forwarded part."""
     return keyring_of(session).open(ticket.personal_sealed)
 
 
@@ -392,7 +344,7 @@ def _name(session: Session, department_id: int) -> str:
     return session.get_one(Department, department_id).name
 
 
-def _locked(session: Session, subtask_id: int) -> tuple[Ticket, Subtask]:
+def locked_part(session: Session, subtask_id: int) -> tuple[Ticket, Subtask]:
     """Lock first the ticket and then the part, in the order in which everybody does."""
     ticket_id = session.scalar(select(Subtask.ticket_id).where(Subtask.id == subtask_id))
     if ticket_id is None:
@@ -404,9 +356,10 @@ def _locked(session: Session, subtask_id: int) -> tuple[Ticket, Subtask]:
     return ticket, part
 
 
-def _mine(session: Session, subtask_id: int, *, by: Actor) -> tuple[Ticket, Subtask]:
+def held_part(session: Session, subtask_id: int, *, by: Actor) -> tuple[Ticket, Subtask]:
+    """Lock an open part that is in the hands of somebody's department, and its ticket."""
     require(by, Permission.TICKET_ANSWER)
-    ticket, part = _locked(session, subtask_id)
+    ticket, part = locked_part(session, subtask_id)
     if part.department_id not in by.department_ids:
         raise Denied("该任务不在您所属单位手中。")
     if part.ended_at is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -195,42 +194,6 @@ def test_below_the_lead_nobody_sees_the_ticket_nor_whose_it_is(matter: Matter) -
 def test_what_the_lead_writes_for_those_below_is_cleaned_too(matter: Matter) -> None:
     part = matter.share(PartKind.FORWARD, matter.street, words="请到王小明家（13900001234）楼下清淤")
     assert part.words == "请到【诉求人】家（【手机号】）楼下清淤"
-
-
-def test_a_relay_number_reaches_the_citizen_while_the_part_is_open(matter: Matter) -> None:
-    part = matter.share(PartKind.FORWARD, matter.street)
-    assert part.relay_number is not None
-    assert parts.relay_target(matter.session, part.relay_number) == matter.ticket.id
-    parts.answer_part(matter.session, subtask_id=part.id, words="已清淤两处", by=matter.below, now=matter.now)
-    assert parts.relay_target(matter.session, part.relay_number) is None
-
-
-def test_every_look_at_a_relay_number_and_every_call_by_it_is_a_line_in_the_journal(matter: Matter) -> None:
-    part = matter.share(PartKind.FORWARD, matter.street)
-    given: dict[str, Any] = {"subtask_id": part.id, "by": matter.below, "now": matter.now}
-    assert parts.show_relay(matter.session, **given) == part.relay_number
-    assert parts.show_relay(matter.session, **given) == part.relay_number
-    said = "王小明说可以上门，电话13900001234"
-    parts.call_by_relay(matter.session, reached=True, words=said, **given)
-    lines = [
-        (entry.act, entry.details["unit"], entry.note)
-        for entry in timeline(matter.session, matter.ticket.id)
-        if entry.act in {Act.SHOW_RELAY, Act.CALL_BY_RELAY}
-    ]
-    unit = matter.street.name
-    assert lines == [
-        (Act.SHOW_RELAY, unit, ""),
-        (Act.SHOW_RELAY, unit, ""),
-        (Act.CALL_BY_RELAY, unit, "【诉求人】说可以上门，电话【手机号】"),
-    ]
-    with pytest.raises(Denied):
-        parts.show_relay(matter.session, subtask_id=part.id, by=matter.lead, now=matter.now)
-    with pytest.raises(Invalid) as refused:
-        parts.call_by_relay(matter.session, reached=None, words=" ", **given)
-    assert set(refused.value.fields) == {"reached", "call_words"}
-    parts.answer_part(matter.session, words="已清淤两处", **given)
-    with pytest.raises(HotlineError):
-        parts.show_relay(matter.session, **given)
 
 
 def test_an_anonymous_citizen_has_no_relay_number(session: Session, matter: Matter) -> None:

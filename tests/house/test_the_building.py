@@ -18,6 +18,7 @@ from sqlalchemy import CheckConstraint, inspect
 import callbacks.models
 import callbacks.policy
 import hotline.telephony.models
+import hotline.telephony.ports
 import reports.models
 import routing.answers.part_models
 import routing.answers.vetting_models
@@ -288,6 +289,7 @@ def enums() -> list[type[StrEnum]]:
         callbacks.policy.Verdict,
         callbacks.models.ReviewVerdict,
         hotline.telephony.models.MessageState,
+        hotline.telephony.ports.CallEnd,
         routing.catalogue.models.CatalogueState,
         routing.catalogue.models.TrialState,
         routing.catalogue.rules.Flaw,

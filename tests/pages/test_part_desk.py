@@ -138,7 +138,7 @@ def test_a_look_at_the_relay_number_and_a_call_stand_in_the_timeline_of_the_hotl
     assert desks.at("lead").post(f"/tickets/{desks.number}/parts", data=form).status_code == 303
     (part,) = desks.parts()
     below, address = desks.at("below"), f"/department/parts/{part.row.id}"
-    assert (part.row.relay_number or "none") in below.post(f"{address}/relay").text
+    assert (part.row.relay_number or "none") in below.post(f"{address}/relay", data={"phone": "13800001111"}).text
     refused = below.post(f"{address}/relay-call", data={"call_words": "约好周四上门。"})
     assert refused.status_code == 422
     assert "是否接通" in refused.text
@@ -149,7 +149,7 @@ def test_a_look_at_the_relay_number_and_a_call_stand_in_the_timeline_of_the_hotl
         timeline = desks.at(login).get(f"/tickets/{desks.number}").text
         for words in ("查看中间号", "中间号通话", "幸福街道", "约好周四上门。", "已接通"):
             assert words in timeline
-    assert desks.at("helper").post(f"{address}/relay").status_code == 404
+    assert desks.at("helper").post(f"{address}/relay", data={"phone": "13800001111"}).status_code == 404
 
 
 def test_what_is_refused_by_field_keeps_what_was_typed(desks: Desks) -> None:

@@ -21,9 +21,10 @@ from hotline.web.turning import Turn, turn
 from reports import queries as report_queries
 from reports.indicators import parts_on_time
 from routing import queries as routing_queries
-from routing.answers import parts
+from routing.answers import parts, relay
 from routing.answers.part_models import PartEnding, PartKind
 from routing.answers.parts import PartView
+from routing.answers.relay import CallView
 
 bp = Blueprint("part", __name__)
 _PAGE: Final = 30
@@ -66,6 +67,17 @@ class InboxPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallRow:
+    """One call by the relay number."""
+
+    at: str
+    by: str
+    telephone: str
+    state: Label
+    talked: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PartPage:
     """One part with what is needed to do it."""
 
@@ -73,6 +85,8 @@ class PartPage:
     #: The part has a number that reaches the citizen; what it is stands here only when it was asked for.
     has_relay: bool
     relay_number: str
+    calls: tuple[CallRow, ...]
+    calls_left: int
     ticket_href: str | None
     lead_due: DeadlineView
     mine: bool
@@ -175,11 +189,16 @@ def answer(subtask_id: int) -> ResponseReturnValue:
 @bp.post("/department/parts/<int:subtask_id>/relay")
 @page(Permission.TICKET_ANSWER)
 def show_relay(subtask_id: int) -> ResponseReturnValue:
-    """Show the number that reaches the citizen; the journal keeps that it was looked at."""
-    with db().begin() as session:
-        parts.part_for(session, actor(), subtask_id)
-        shown = parts.show_relay(session, subtask_id=subtask_id, by=actor(), now=now())
-    return render_template("part/show.html", page=_part(subtask_id, relay_number=shown))
+    """Show the number that reaches the citizen from one's telephone; the journal keeps that it was looked at."""
+    phone = forms.text("phone")
+    try:
+        with db().begin() as session:
+            parts.part_for(session, actor(), subtask_id)
+            shown = relay.show_relay(session, subtask_id=subtask_id, phone=phone, by=actor(), now=now())
+    except Invalid as error:
+        again = _part(subtask_id, values=request.form.to_dict(), errors=error.fields)
+        return render_template("part/show.html", page=again), 422
+    return render_template("part/show.html", page=_part(subtask_id, relay_number=shown, values={"phone": phone}))
 
 
 @bp.post("/department/parts/<int:subtask_id>/relay-call")
@@ -190,7 +209,7 @@ def call_by_relay(subtask_id: int) -> ResponseReturnValue:
     try:
         with db().begin() as session:
             parts.part_for(session, actor(), subtask_id)
-            parts.call_by_relay(
+            relay.call_by_relay(
                 session,
                 subtask_id=subtask_id,
                 reached=reached,
@@ -313,16 +332,33 @@ def _part(
     with db().read() as session:
         found = parts.part_for(session, actor(), subtask_id)
         sees = found.row.kind is PartKind.ASSIST or found.lead_id in actor().department_ids
+        has_relay = found.row.relay_number is not None
+        calls = relay.calls_of(session, subtask_id) if has_relay else []
+        left = relay.left_today(session, subtask_id, now=now()) if has_relay else 0
+        # The desk's own telephone is the likeliest; who calls from another one types it.
+        desk = routing_queries.department(session, found.row.department_id).duty_phone if has_relay else ""
     mine = found.row.department_id in actor().department_ids and found.row.ended_at is None
     return PartPage(
         part=_row(found),
-        has_relay=found.row.relay_number is not None and mine,
+        has_relay=has_relay and mine,
         relay_number=relay_number,
+        calls=tuple(_call(one) for one in calls),
+        calls_left=left,
         ticket_href=url_for("tickets.show", number=found.number) if sees else None,
         lead_due=present.deadline(found.lead_due_at, now=now(), done_at=found.row.ended_at),
         mine=mine,
-        values={"answer": "", "reached": "", "call_words": "", **(values or {})},
+        values={"answer": "", "reached": "", "call_words": "", "phone": desk, **(values or {})},
         errors=errors or {},
+    )
+
+
+def _call(one: CallView) -> CallRow:
+    return CallRow(
+        at=present.short(one.started_at, now=now()),
+        by=one.by,
+        telephone=one.phone_masked,
+        state=labels.label(one.ending) if one.ending else Label("通话中", "info"),
+        talked=present.span_words(one.talked_s) if one.talked_s else "",
     )
 
 
