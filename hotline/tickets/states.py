@@ -110,6 +110,8 @@ class Act(StrEnum):
     #: by the carrier, perhaps after the ticket has gone on.
     SHOW_RELAY = "show_relay"
     CALL_BY_RELAY = "call_by_relay"
+    #: An edition of the dispatch catalogue says otherwise than the ruling on this ticket.
+    OVERRULE = "overrule"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +207,7 @@ MOVES: Final[Mapping[Act, Move]] = dict((
     _move(Act.LIFT_LIMIT,       _ANY,                                        None,          _P.HARASSMENT_CONFIRM),
     _move(Act.SHOW_RELAY,       {_S.DISPATCHED, _S.SIGNED},                  None,          _P.TICKET_ANSWER),
     _move(Act.CALL_BY_RELAY,    _ANY,                                        None,          _P.TICKET_NOTE),
+    _move(Act.OVERRULE,         _ANY,                                        None,          _P.CATALOGUE_EDIT),
 ))
 # fmt: on
 

@@ -175,6 +175,7 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Act.LIFT_LIMIT, Label("解除限制")),
     (Act.SHOW_RELAY, Label("查看中间号")),
     (Act.CALL_BY_RELAY, Label("中间号通话")),
+    (Act.OVERRULE, Label("目录另作规定")),
     (HarassmentKind.ABUSE, Label("辱骂威胁", "danger")),
     (HarassmentKind.INDECENT, Label("言语猥亵", "danger")),
     (HarassmentKind.NUISANCE, Label("无诉求反复拨打", "warning")),

@@ -181,6 +181,7 @@ _TONES: Final = {
     "end_part": ("neutral", "arrow-back-up"),
     "show_relay": ("neutral", "eye"),
     "call_by_relay": ("info", "phone-call"),
+    "overrule": ("warning", "book"),
     "card": ("warning", "flag"),
     "urge": ("warning", "bell"),
     "supervise": ("danger", "alert-triangle"),

@@ -28,6 +28,7 @@ from routing.catalogue import editions as catalogue
 from routing.catalogue import territory
 from routing.clocks import granting
 from routing.clocks.deadlines import due_at
+from routing.duty import overruling
 from routing.duty import queries as duty_queries
 from routing.duty.models import Dispute, DisputeParty, PanelMember, Position, Return, Ruling
 from routing.duty.rules import (
@@ -395,6 +396,7 @@ def confirm_ruling(session: Session, *, ruling_id: int, by: Actor, now: datetime
     what is still to be done.
     """
     require(by, Permission.DISPUTE_RULE)
+    overruling.wait_for_publishing(session)
     ticket, dispute, ruling = _proposed(session, ruling_id)
     mine = _seat(session, dispute.id, by)
     proposer = session.get_one(PanelMember, (dispute.id, ruling.proposed_by)).seat

@@ -202,3 +202,24 @@ class Ruling(Base):
             postgresql_where=text("state = 'in_force' AND retired_at IS NULL"),
         ),
     )
+
+
+class Overruling(Base):
+    """An edition of the catalogue says otherwise than a ruling that binds, and somebody said that he means it."""
+
+    __tablename__ = "overrulings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("catalogue_versions.id"))
+    ruling_id: Mapped[int] = mapped_column(ForeignKey("rulings.id"))
+    instead: Mapped[str] = mapped_column(comment="codes: who leads, then whom the edition leaves out")
+    words: Mapped[str] = mapped_column(comment="the same in words")
+    by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    at: Mapped[datetime]
+
+    # That only a ruling that binds is overruled, and only by a published edition, is held by overrules_what_binds.
+    __table_args__ = (
+        CheckConstraint("instead <> '' AND words <> ''", name="says_what"),
+        # Which editions overrule this ruling? Each says so once.
+        Index("uq_overrulings_ruling", "ruling_id", "version_id", unique=True),
+    )

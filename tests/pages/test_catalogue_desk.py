@@ -16,13 +16,14 @@ from sqlalchemy import func, select, text
 from hotline.core import clock
 from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import Role
-from hotline.tickets.models import Category
+from hotline.tickets.models import Category, Ticket
 from hotline.wiring import REACTIONS, Installation
 from routing.catalogue import editions as catalogue
 from routing.catalogue import trials as catalogue_trials
 from routing.catalogue.editions import RowView
 from routing.catalogue.models import CatalogueState, CatalogueTrial, CatalogueVersion, TrialState
 from routing.catalogue.sheets import COLUMNS
+from routing.duty.models import Dispute, Ruling
 from routing.events import CatalogueTrialAsked
 from tests.makers import (
     dispatched_ticket,
@@ -31,6 +32,7 @@ from tests.makers import (
     make_department,
     make_region,
     make_user,
+    ruled_ticket,
     sign_in,
     turned,
 )
@@ -304,3 +306,46 @@ def test_long_catalogues_are_turned_page_by_page(desk: Desk) -> None:
     assert "类别59" in second
     assert "类别00" not in second
     assert desk.client.get(turned(second, "prev")).text.count("类别00") == first.count("类别00")
+
+
+def test_rulings_that_a_draft_contradicts_are_listed_and_confirmed_one_by_one_or_followed(desk: Desk) -> None:
+    with desk.tools.db.begin() as session:
+        ruled = [
+            ruled_ticket(
+                session, desk.lamps, lead=desk.other, category_id=desk.category, title=f"路灯归属{number}", now=desk.now
+            ).id
+            for number in range(2)
+        ]
+    assert desk.add().status_code == 303
+    read = shown(desk.client.get("/admin/catalogue/1").text)
+    for words in ("与职责裁定不一致（2 件）", "路灯归属0", "路灯归属1", "主办由市城管局改为市路灯管理处"):
+        assert words in read
+    refused = desk.client.post(
+        "/admin/catalogue/1/publish",
+        data={"version": desk.draft().version, "note": "年度更新", "overrules": ruled[:1], "overrules_seen": "2"},
+    )
+    assert refused.status_code == 422
+    assert "还有 1 件裁定与草案不一致，尚未确认" in shown(refused.text)
+    assert "年度更新" in refused.text
+    assert len(re.findall(r'name="overrules" value="\d+" checked', refused.text)) == 1
+    stale = {"version": desk.draft().version, "overrules_all": "yes", "overrules_seen": "1"}
+    assert desk.client.post("/admin/catalogue/1/publish", data=stale).status_code == 409
+    meant = {**stale, "version": desk.draft().version, "overrules_seen": "2"}
+    assert desk.client.post("/admin/catalogue/1/publish", data=meant).status_code == 303
+    dispatcher = desk.client.application.test_client()
+    sign_in(dispatcher, "dispatcher")
+    with desk.tools.db.read() as session:
+        dispute_id = session.get_one(Ruling, ruled[0]).dispute_id
+        number = session.get_one(Ticket, session.get_one(Dispute, dispute_id).ticket_id).number
+    assert "目录另作规定" in dispatcher.get(f"/disputes/{dispute_id}").text
+    assert "派单目录第 1 版与本件裁定不一致，已确认" in dispatcher.get(f"/tickets/{number}").text
+
+
+def test_a_draft_follows_a_ruling_in_one_step(desk: Desk) -> None:
+    with desk.tools.db.begin() as session:
+        ruling = ruled_ticket(session, desk.lamps, lead=desk.other, category_id=desk.category, now=desk.now).id
+    desk.add()
+    assert desk.client.post(f"/admin/catalogue/1/rulings/{ruling}").status_code == 303
+    assert "与职责裁定不一致" not in desk.client.get("/admin/catalogue/1").text
+    assert [(row.lead_code, row.origin) for row in desk.rows()] == [("city_mgmt", f"职责裁定第 {ruling} 号")]
+    assert desk.client.post(f"/admin/catalogue/2/rulings/{ruling}").status_code == 404

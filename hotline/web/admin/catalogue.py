@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ from routing.catalogue.editions import TERRITORIAL, RowView, RowWish
 from routing.catalogue.models import CatalogueState, CatalogueTrial, CatalogueVersion, TrialState
 from routing.catalogue.rules import FATAL, Flaw, Found
 from routing.clocks.profiles import SLA_CLASSES
+from routing.duty import disputing, overruling
+from routing.duty.overruling import Overruled
 
 bp = Blueprint("dispatch_catalogue", __name__, url_prefix="/admin/catalogue")
 
@@ -51,6 +53,7 @@ LABELS: Final[Mapping[str, str]] = {
     "valid_from": "生效时间",
     "valid_to": "失效时间",
     "rows": "条目",
+    "overrules": "与裁定不一致",
     "file": "文件",
 }
 
@@ -108,6 +111,22 @@ class FlawLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverruledLine:
+    """One ruling that binds and that this draft contradicts."""
+
+    ruling_id: int
+    number: str
+    title: str
+    scope: str
+    ruled: str
+    at: str
+    instead: str
+    href: str
+    row_href: str
+    confirmed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialPart:
     """The newest trial of an edition."""
 
@@ -144,6 +163,9 @@ class EditionPage:
     flaw_lines: Sequence[FlawLine]
     fatal: int
     trial: TrialPart | None
+    #: Rulings that this draft contradicts, and how many more there are than are shown.
+    overruled: Sequence[OverruledLine] = ()
+    overruled_total: int = 0
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
@@ -233,25 +255,39 @@ def edition(number: int) -> ResponseReturnValue:
 @bp.post("/<int:number>/publish")
 @page(Permission.CATALOGUE_EDIT)
 def publish(number: int) -> ResponseReturnValue:
-    """Put the draft in force."""
+    """Put the draft in force, once the rulings that it contradicts are confirmed to be overruled."""
     typed = {name: forms.text(name) for name in ("valid_from", "valid_to", "note")}
+    confirmed = forms.ids("overrules")
     try:
         with db().begin() as writing:
-            made = catalogue.publish(
+            made = overruling.publish(
                 writing,
                 number=number,
                 version=forms.required("version"),
                 valid_from=_instant("valid_from"),
                 valid_to=_instant("valid_to"),
                 note=typed["note"],
+                confirmed=confirmed,
+                all_of=forms.whole("overrules_seen") if forms.text("overrules_all") else None,
                 by=actor(),
                 now=now(),
             )
             begins = made.valid_from
     except Invalid as error:
-        return _edition(number, values=typed, errors=error.fields), 422
+        return _edition(number, values=typed, errors=error.fields, confirmed=confirmed), 422
     forms.told("success", f"第 {number} 版已发布，{present.moment(begins)} 起生效。")
     return redirect(url_for("dispatch_catalogue.editions"), 303)
+
+
+@bp.post("/<int:number>/rulings/<int:ruling_id>")
+@page(Permission.CATALOGUE_EDIT)
+def follow(number: int, ruling_id: int) -> ResponseReturnValue:
+    """Put a ruling into the draft, in the place of the row that contradicts it."""
+    with db().begin() as writing:
+        _require_draft(writing, number)
+        disputing.into_catalogue(writing, ruling_id=ruling_id, by=actor(), now=now())
+    forms.told("success", "已按裁定修改草案。")
+    return redirect(url_for("dispatch_catalogue.edition", number=number, _anchor="overruled"), 303)
 
 
 @bp.post("/<int:number>/retire")
@@ -442,6 +478,7 @@ def _edition(
     *,
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
+    confirmed: Collection[int] = (),
 ) -> str:
     words, flaw = clean_line(forms.asked("q")), forms.asked("flaw")
     with db().read() as reading:
@@ -451,6 +488,7 @@ def _edition(
         categories = {node.id: (node.code, node.path) for node in ticket_queries.categories(reading)}
         units = {unit.code: unit.short_name for unit in routing_queries.departments(reading, active_only=False)}
         trial = catalogue_trials.latest(reading, found.id)
+        against = overruling.overruled(reading, found) if found.state is CatalogueState.DRAFT else []
     by_row: dict[int, list[Found]] = {}
     for one in flaws:
         if one.row is not None:
@@ -516,9 +554,27 @@ def _edition(
             else [],
             fatal=sum(1 for one in flaws if one.flaw in FATAL),
             trial=_trial(trial, found) if trial else None,
+            overruled=[_overruled(one, number, confirmed=one.ruling_id in confirmed) for one in against[:ROWS]],
+            overruled_total=len(against),
             values={"valid_from": "", "valid_to": "", "note": "", **(values or {})},
             errors=errors or {},
         ),
+    )
+
+
+def _overruled(one: Overruled, number: int, *, confirmed: bool) -> OverruledLine:
+    helping = f"，{'、'.join(one.helping)}协办" if one.helping else ""
+    return OverruledLine(
+        ruling_id=one.ruling_id,
+        number=one.number,
+        title=one.title,
+        scope=one.scope,
+        ruled=f"{one.lead}主办{helping}",
+        at=present.day(one.ruled_at.date()),
+        instead=overruling.words_of(one),
+        href=url_for("tickets.show", number=one.number),
+        row_href=url_for("dispatch_catalogue.row", number=number, row_id=one.row_id),
+        confirmed=confirmed,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -21,7 +22,7 @@ from hotline.web.tickets import download, uploaded
 from hotline.web.turning import Turn, turn
 from reports.models import Taken
 from routing import queries as routing_queries
-from routing.duty import dispute_queries, disputing
+from routing.duty import dispute_queries, disputing, overruling
 from routing.duty.dispute_queries import DisputeView, Ruled
 from routing.duty.rules import DisputeState, RulingState, Seat, Stance
 
@@ -103,6 +104,8 @@ class RulingPart:
     waits_for: str
     may_catalogue: bool
     may_retire: bool
+    #: Which edition of the catalogue says otherwise, and what.
+    overruled: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -461,6 +464,7 @@ def _page(
         found = dispute_queries.dispute_for(reading, actor(), dispute_id)
         departments = routing_queries.departments(reading)
         arbiters = dispute_queries.arbiters(reading) if actor().can(_P.DISPUTE_CONVENE) else []
+        overrulings = overruling.overrulings_of(reading, [one.id for one in found.rulings])
     me = actor()
     is_open = found.state is DisputeState.OPEN
     seat = next((seat for user_id, _, seat in found.panel if user_id == me.user_id), None)
@@ -507,7 +511,10 @@ def _page(
                 )
                 for one in found.positions
             ],
-            rulings=[_ruling(one, seat=seat, is_open=is_open, panel=found.panel) for one in found.rulings],
+            rulings=[
+                _ruling(one, seat=seat, is_open=is_open, panel=found.panel, overruled=overrulings.get(one.id))
+                for one in found.rulings
+            ],
             may_argue=is_open and me.can(_P.DISPUTE_ARGUE) and bool(me.department_ids & set(found.parties)),
             may_convene=is_open and me.can(_P.DISPUTE_CONVENE) and standing is None,
             may_propose=is_open and seat is not None and standing is None,
@@ -527,7 +534,14 @@ def _page(
     )
 
 
-def _ruling(one: Ruled, *, seat: Seat | None, is_open: bool, panel: Sequence[tuple[int, str, Seat]]) -> RulingPart:
+def _ruling(
+    one: Ruled,
+    *,
+    seat: Seat | None,
+    is_open: bool,
+    panel: Sequence[tuple[int, str, Seat]],
+    overruled: tuple[int, datetime, str] | None,
+) -> RulingPart:
     proposed = one.state is RulingState.PROPOSED and is_open
     proposer = next((each for user_id, _, each in panel if user_id == one.proposed_by_id), None)
     other_side = seat is not None and proposer is not None and (seat is Seat.HOTLINE) != (proposer is Seat.HOTLINE)
@@ -548,4 +562,7 @@ def _ruling(one: Ruled, *, seat: Seat | None, is_open: bool, panel: Sequence[tup
         waits_for=("其他部门席位" if proposer is Seat.HOTLINE else "热线中心席位") if proposed else "",
         may_catalogue=in_force and one.has_category and _P.CATALOGUE_PROPOSE in granted,
         may_retire=in_force and one.retired_at is None and _P.DISPUTE_CONVENE in granted,
+        overruled=f"派单目录第 {overruled[0]} 版（{present.moment(overruled[1])} 发布）另作规定：{overruled[2]}。"
+        if overruled
+        else "",
     )
