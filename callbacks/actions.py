@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from callbacks import policy, queries
 from callbacks.events import CallbackDone
-from callbacks.models import BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
+from callbacks.models import MUST_RECTIFY, BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
 from callbacks.policy import Answers, AttemptOutcome, Verdict
 from hotline.core import outbox
 from hotline.core.db import write
@@ -67,6 +67,15 @@ def plan_callback(session: Session, *, ticket_id: int, dispatch_id: int, round_:
             "priority": 2 if ticket.kind is Kind.BAD_REVIEW else 0,
         },
     )
+
+
+def let_pass(session: Session, *, ticket_id: int) -> None:
+    """Raise `Invalid` when a reader passes an answer whose review is justified and not rectified.
+
+    The citizen could not be called about it, so the unit would not learn why nothing happens (domain.md 4.3).
+    """
+    if queries.to_rectify(queries.bad_review(session, ticket_id)):
+        raise Invalid({"form": "差评认定为合理，承办单位尚未填写整改情况：整改后才能通过，现在可以退回修改。"})
 
 
 def claim(session: Session, *, callback_id: int, by: Actor, now: datetime) -> Callback:
@@ -291,11 +300,17 @@ def confirm_verdict(session: Session, *, ticket_id: int, agree: bool, by: Actor,
 
 
 def rectify(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> BadReview:
-    """Record what the unit has put right (整改)."""
+    """Record, once, what the unit has put right (整改); only a review that two persons found justified asks for it."""
     if not words.strip():
         raise Invalid({"rectification": "请填写整改情况。"})
     review, ticket = _review(session, ticket_id)
     routing.require_holder(session, ticket_id=ticket_id, by=by)
+    if review.verdict is None:
+        raise Conflict("差评尚未由两人认定，认定为合理后再填写整改情况。")
+    if review.verdict not in MUST_RECTIFY:
+        raise Conflict("该差评认定为不要求整改，无需填写整改情况。")
+    if not queries.to_rectify(review):
+        raise Conflict("已填写过整改情况，不能再次填写。")
     tickets.move(session, ticket, Act.RECTIFY, by=by, now=now, note=redact(words.strip())[:500])
     review.rectification, review.rectified_by, review.rectified_at = redact(words.strip()), by.user_id, now
     return review

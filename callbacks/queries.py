@@ -91,9 +91,12 @@ def not_yet(review: BadReview | None) -> str:
         return ""
     if review.verdict is None:
         return "差评尚未由两人认定，认定后再回访。"
-    if review.verdict in MUST_RECTIFY and review.rectified_at is None:
-        return "差评认定为合理，承办单位尚未填写整改情况，整改后再回访。"
-    return ""
+    return "差评认定为合理，承办单位尚未填写整改情况，整改后再回访。" if to_rectify(review) else ""
+
+
+def to_rectify(review: BadReview | None) -> bool:
+    """Tell whether the unit still owes what it put right: only justified reviews ask for it (domain.md 4.3)."""
+    return review is not None and review.verdict in MUST_RECTIFY and review.rectified_at is None
 
 
 #: The same as a condition of `_rows`.

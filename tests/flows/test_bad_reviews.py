@@ -14,14 +14,16 @@ from callbacks import queries
 from callbacks.models import MUST_RECTIFY, BadReview, ReviewVerdict
 from callbacks.policy import Answers, AttemptOutcome, Satisfaction, Solved
 from hotline.core.db import Database
-from hotline.core.errors import Conflict, WrongState
+from hotline.core.errors import Conflict, Invalid, WrongState
 from hotline.core.permissions import Actor, Role
 from hotline.intake.actions import Registered
 from hotline.tickets import actions as tickets
-from hotline.tickets.models import Ticket
+from hotline.tickets.models import InstallationSetting, Ticket
 from hotline.tickets.states import NOT_FOR_REVIEWS, Act, State
 from reports.audit import audit
 from routing import actions as routing
+from routing.answers import vetting
+from routing.answers.vetting_rules import SETTING, VettingMode, VettingPolicy
 from tests.makers import feedback, make_actor, make_department
 
 HAPPY = Answers(replied=True, solved=Solved.SOLVED, process=Satisfaction.SATISFIED, result=Satisfaction.SATISFIED)
@@ -234,6 +236,53 @@ def test_the_database_takes_no_callback_before_the_rectification(house: House, v
     house.rectify(made.ticket_id)
     with house.db.engine.begin() as connection:
         assert connection.execute(DONE).rowcount == 1
+
+
+@pytest.mark.parametrize("verdict", sorted(set(ReviewVerdict) - MUST_RECTIFY))
+def test_what_needs_no_rectification_takes_none(house: House, verdict: ReviewVerdict) -> None:
+    made = house.receive()
+    house.answer(made.ticket_id)
+    house.judge(made.ticket_id, verdict)
+    with pytest.raises(Conflict, match="不要求整改"):
+        house.rectify(made.ticket_id)
+
+
+def test_a_rectification_comes_after_the_verdict_and_once(house: House) -> None:
+    made = house.receive()
+    house.answer(made.ticket_id)
+    with pytest.raises(Conflict, match="尚未由两人认定"):
+        house.rectify(made.ticket_id)
+    house.judge(made.ticket_id, ReviewVerdict.JUSTIFIED_SIMPLE)
+    house.rectify(made.ticket_id)
+    with pytest.raises(Conflict, match="已填写过整改情况"):
+        house.rectify(made.ticket_id)
+
+
+def test_a_reader_passes_no_answer_whose_justified_review_is_not_rectified(house: House) -> None:
+    """Passed, it would wait for a callback that nobody may make; sent back it may be at any time."""
+    policy = VettingPolicy(mode=VettingMode.ALL).to_setting()
+    with house.db.begin() as session:
+        session.merge(InstallationSetting(name=SETTING, value=policy, changed_by=None, changed_at=house.now))
+        reader = make_actor(session, Role.DISPATCHER, now=house.now)
+    made = house.receive()
+    with house.db.begin() as session:
+        routing.answer(
+            session, ticket_id=made.ticket_id, version=None, feedback=feedback(), by=house.unit, now=house.now
+        )
+
+    def passes() -> None:
+        with house.db.begin() as session:
+            (view,) = vetting.waiting(session).rows
+            vetting.decide(session, vetting_id=view.row.id, passes=True, words="", by=reader, now=house.now)
+
+    house.judge(made.ticket_id, ReviewVerdict.JUSTIFIED_SIMPLE)
+    with pytest.raises(Invalid, match="更正") as refused:
+        passes()
+    assert "整改后才能通过" in refused.value.fields["form"][0]
+    house.rectify(made.ticket_id)
+    passes()
+    with house.db.read() as session:
+        assert queries.open_callback(session, made.ticket_id) is not None
 
 
 def test_two_reviews_in_the_same_words_are_two_reviews(house: House) -> None:

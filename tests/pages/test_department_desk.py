@@ -433,6 +433,10 @@ def test_a_bad_review_is_rectified_by_the_unit_that_holds_it(desk: Desk, now: da
     assert done.status_code == 303
     with desk.tools.db.read() as session:
         assert session.get_one(BadReview, made.ticket_id).rectification == "增设一个窗口，已道歉。"
+    again = desk.client.post(f"/department/{made.number}/rectify", data={"rectification": "又增设了一个窗口。"})
+    assert again.status_code == 409
+    assert "已填写过整改情况" in again.text
+    assert "又增设了一个窗口。" in again.text
 
 
 @pytest.mark.parametrize("role", [Role.OPERATOR, Role.DISPATCHER, Role.AUDITOR, Role.SUPERVISOR])

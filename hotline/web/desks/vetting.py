@@ -10,6 +10,7 @@ from typing import Final
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from callbacks import queries as callback_queries
 from hotline.core.permissions import Permission
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
@@ -73,6 +74,8 @@ class ReadPage:
     contacts: tuple[tuple[str, str], ...]
     due: str
     why_not: str
+    #: Why it cannot be passed yet; it can still be sent back.
+    not_yet: str
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -185,6 +188,7 @@ def _read(
         entries = ticket_queries.timeline(session, ticket.id)
         held = routing_queries.departments_that_held(session, ticket.id)
         sent = routing_queries.dispatches_of(session, ticket.id)
+        owed = callback_queries.to_rectify(callback_queries.bad_review(session, ticket.id))
     due = next(one.due_at for one in sent if one.id == found.row.dispatch_id)
     answer = found.answer
     claims = [Label("属实" if answer.found_true else "不属实", "info"), labels.label(answer.solved)]
@@ -208,6 +212,7 @@ def _read(
         ),
         due=present.moment(due),
         why_not=_why_not(found, mine=bool(held & actor().department_ids)),
+        not_yet="差评认定为合理，承办单位尚未填写整改情况，整改后才能通过。" if owed else "",
         values={"words": "", **(values or {})},
         errors=errors or {},
     )
