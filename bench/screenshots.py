@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,9 @@ from playwright.sync_api import Error as BrowserError
 
 from hotline.cli import ADDRESSES
 from hotline.cli.running import DEMO_PASSWORD, demonstration_accounts
+from hotline.core import clock
+from hotline.core.clock import local_day
+from routing.clocks.calendars import china
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHROMIUM: Final = "/usr/bin/chromium"
@@ -294,6 +298,22 @@ def _open_reworked(page: Page) -> None:
     page.wait_for_load_state("load")
 
 
+def _open_limits(page: Page) -> None:
+    """Open the row of complaints, as somebody who shortens it."""
+    summary = page.locator("details.limits-row summary")
+    summary.filter(has_text="投诉、举报").click()
+    summary.filter(has_text="咨询").evaluate("row => row.scrollIntoView()")
+
+
+def _declare_day(page: Page) -> None:
+    """Write a day of rest of the whole city, as far as the page that shows what it would move."""
+    page.locator("#f-day").fill(f"{china().next_workday(local_day(clock.now()) + timedelta(days=1))}")
+    page.get_by_label("放假").check()
+    page.locator("#f-reason").fill("机关事务管理局通知")
+    page.get_by_role("button", name="查看影响").click()
+    page.wait_for_load_state("load")
+
+
 SHOTS: Final = (
     Shot(name="public-home", role="", path="/", size=PHONE),
     Shot(name="public-submit", role="", path="/submit", prepare=_write_concern, size=PHONE),
@@ -313,6 +333,8 @@ SHOTS: Final = (
     Shot(name="return", role="派单员", path="/dispatch/returns", prepare=_open_first),
     Shot(name="dispute", role="职责裁定员", path="/disputes", prepare=_open_first),
     Shot(name="administrator", role="系统管理员", path="/admin/departments"),
+    Shot(name="limits", role="系统管理员", path="/admin/profiles/new?start=default", prepare=_open_limits),
+    Shot(name="calendar", role="系统管理员", path="/admin/calendar", prepare=_declare_day),
     Shot(name="catalogue", role="系统管理员", path="/admin/catalogue/2"),
     Shot(name="model-card", role="系统管理员", path="/model/card", size=(1440, 1800)),
 )

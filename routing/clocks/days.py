@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session, aliased
 
 from hotline.core import paging
 from hotline.core.clock import local_day
-from hotline.core.errors import Conflict, Invalid, NotFound
+from hotline.core.errors import Invalid
+from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.people.models import User
@@ -75,15 +76,6 @@ class DayView:
     department_code: str
     declared_by: str
     ended_by: str
-
-
-@dataclass(frozen=True)
-class DayPage:
-    """One page of declarations, the latest first."""
-
-    rows: Sequence[DayView]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 def calendars(session: Session, *, today: date | None = None) -> Calendars:
@@ -182,20 +174,10 @@ def in_force(session: Session, *, day: date, department_id: int | None, lock: bo
     return session.scalars(query).first()
 
 
-def one(session: Session, day_id: int) -> CalendarDay:
-    """Return a declaration that is in force; `NotFound`, or `Conflict` when it has ended."""
-    row = session.get(CalendarDay, day_id)
-    if row is None:
-        raise NotFound
-    if row.ended_at is not None:
-        raise Conflict("这一天的声明已被取消或替换，请刷新后查看。")
-    return row
-
-
 def listed(
-    session: Session, *, department_id: int | None = None, city: bool = False, cursor: str = "", limit: int = 30
-) -> DayPage:
-    """Return declarations, the latest first: all, those of the city, or those of one unit, also ended ones."""
+    session: Session, *, department_id: int | None = None, cursor: str = "", limit: int = 30
+) -> Stretch[DayView]:
+    """Return declarations, the latest first: all of them, or those of one unit, also ended ones."""
     ended = aliased(User)
     query: Any = (  # a select of several columns has no readable type
         select(CalendarDay, Department.name, Department.code, User.display_name, ended.display_name)
@@ -203,23 +185,20 @@ def listed(
         .join(User, User.id == CalendarDay.declared_by, isouter=True)
         .join(ended, ended.id == CalendarDay.ended_by, isouter=True)
     )
-    if city:
-        query = query.where(CalendarDay.department_id.is_(None))
-    elif department_id is not None:
+    if department_id is not None:
         query = query.where(CalendarDay.department_id == department_id)
-    return DayPage(
-        *paging.by_time(
-            session,
-            query,
-            at=CalendarDay.declared_at,
-            number=CalendarDay.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.declared_at, one.row.id),
-        )
+    rows, following, before = paging.by_time(
+        session,
+        query,
+        at=CalendarDay.declared_at,
+        number=CalendarDay.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.declared_at, one.row.id),
     )
+    return Stretch(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def _view(  # noqa: PLR0917 - the columns of the select above

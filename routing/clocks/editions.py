@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import product
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from hotline.core import paging
 from hotline.core.clock import local_day
 from hotline.core.errors import Conflict, Invalid, NotFound
+from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.people.models import User
@@ -42,15 +42,6 @@ class EditionView:
     entered_by: str
     confirmed_by: str
     withdrawn_by: str
-
-
-@dataclass(frozen=True)
-class EditionPage:
-    """One page of editions, the latest entered first."""
-
-    rows: Sequence[EditionView]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +71,7 @@ def read(text: str, *, version: str, effective_on: date | None, basis: str, now:
 
     Raises `Invalid` by field: text that is no profile (naming the row), a day of the past, no basis.
     """
-    problems = _form_problems(version=version, effective_on=effective_on, basis=basis, today=local_day(now))
+    problems = head_problems(version=version, effective_on=effective_on, basis=basis, today=local_day(now))
     profile = None
     if not text.strip():
         problems["text"] = "请填写档案内容。"
@@ -100,7 +91,8 @@ def read(text: str, *, version: str, effective_on: date | None, basis: str, now:
     return profile
 
 
-def _form_problems(*, version: str, effective_on: date | None, basis: str, today: date) -> dict[str, str]:
+def head_problems(*, version: str, effective_on: date | None, basis: str, today: date) -> dict[str, str]:
+    """Return what is wrong with the version, the day and the order of an edition, by field."""
     problems: dict[str, str] = {}
     if not clean_line(version):
         problems["version"] = "请填写版本号，例如 2027.1。"
@@ -116,10 +108,25 @@ def _form_problems(*, version: str, effective_on: date | None, basis: str, today
 
 
 def enter(
-    session: Session, *, text: str, version: str, effective_on: date | None, basis: str, by: Actor, now: datetime
+    session: Session,
+    *,
+    text: str,
+    version: str,
+    effective_on: date | None,
+    basis: str,
+    replaces: int | None = None,
+    by: Actor,
+    now: datetime,
 ) -> ProfileEdition:
-    """Write a draft down; nothing is in force before somebody has looked at it and confirmed it."""
+    """Write a draft down; nothing is in force before somebody has looked at it and confirmed it.
+
+    `replaces` is the draft that was changed into this one: it is withdrawn; `Conflict` when it is no draft any more.
+    """
     require(by, Permission.SETTINGS_EDIT)
+    if replaces is not None:
+        if one(session, replaces).confirmed_at is not None:
+            raise Conflict("原草案已被确认，请以它为底稿另起草一版。")
+        withdraw(session, edition_id=replaces, by=by, now=now)
     profile = read(text, version=version, effective_on=effective_on, basis=basis, now=now)
     _require_own_name(session, profile)
     row = ProfileEdition(
@@ -202,7 +209,7 @@ def in_force(session: Session, *, today: date) -> ProfileEdition | None:
     ).first()
 
 
-def listed(session: Session, *, cursor: str = "", limit: int = 30) -> EditionPage:
+def listed(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[EditionView]:
     """Return editions, the latest entered first; raises `Invalid` on a cursor that is not ours."""
     confirmed, withdrawn = aliased(User), aliased(User)
     query: Any = (  # a select of several columns has no readable type
@@ -211,19 +218,18 @@ def listed(session: Session, *, cursor: str = "", limit: int = 30) -> EditionPag
         .join(confirmed, confirmed.id == ProfileEdition.confirmed_by, isouter=True)
         .join(withdrawn, withdrawn.id == ProfileEdition.withdrawn_by, isouter=True)
     )
-    return EditionPage(
-        *paging.by_time(
-            session,
-            query,
-            at=ProfileEdition.entered_at,
-            number=ProfileEdition.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.entered_at, one.row.id),
-        )
+    rows, following, before = paging.by_time(
+        session,
+        query,
+        at=ProfileEdition.entered_at,
+        number=ProfileEdition.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.entered_at, one.row.id),
     )
+    return Stretch(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def named(edition: ProfileEdition) -> str:
@@ -279,8 +285,8 @@ def standing() -> Select[Any]:
     )
 
 
-def changes(session: Session, edition: ProfileEdition) -> list[ClassChange]:
-    """Return the classes of open tickets that the edition limits otherwise, with how many each unit has of them."""
+def changes(session: Session, after: Profile) -> list[ClassChange]:
+    """Return the classes of open tickets that a profile limits otherwise, with how many each unit has of them."""
     found = standing().subquery()
     rows = session.execute(
         select(
@@ -293,7 +299,7 @@ def changes(session: Session, edition: ProfileEdition) -> list[ClassChange]:
             func.count(),
         )
         .join(Department, Department.id == found.c.department_id)
-        .where(found.c.profile != named(edition))
+        .where(found.c.profile != f"{after.name} {after.version}")
         .group_by(
             found.c.source,
             found.c.request_type,
@@ -304,7 +310,6 @@ def changes(session: Session, edition: ProfileEdition) -> list[ClassChange]:
             Department.short_name,
         )
     ).all()
-    after = Profile.from_mapping(edition.body)
     had: dict[str, Profile] = {}
     limits: dict[Key, dict[tuple[str, str, str], None]] = defaultdict(dict)
     counts: dict[Key, dict[str, int]] = defaultdict(lambda: defaultdict(int))

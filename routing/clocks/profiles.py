@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -68,10 +69,15 @@ LONGEST_DAYS: Final = 1_000
 
 
 class BadProfile(HotlineError):
-    """A profile that cannot be applied; the message names the row."""
+    """A profile that cannot be applied; the message names the row, and `rules` holds the ids of those it is about."""
 
     say = "时限档案有误，请核对后再试。"
     code = "bad_profile"
+
+    def __init__(self, message: str = "", *, rules: tuple[str, ...] = ()) -> None:
+        """Keep the sentence, and the ids of the rows that must change, the first to blame in front."""
+        super().__init__(message)
+        self.rules = rules
 
 
 class UnknownProfile(BadProfile):
@@ -200,7 +206,7 @@ class Row:
         if not self.rule_id:
             raise BadProfile("每一行都须有编号（id）。")
         if not self.limits:
-            raise BadProfile(f"规则 {self.rule_id} 没有写任何时限。")
+            raise BadProfile(f"规则 {self.rule_id} 没有写任何时限。", rules=(self.rule_id,))
         derived = {ClockName.TOTAL, ClockName.FEEDBACK} & set(self.limits)
         if derived:
             raise BadProfile(f"规则 {self.rule_id} 不能直接写 {'、'.join(sorted(derived))}，它由办理时限推出。")
@@ -332,6 +338,9 @@ class Profile:
         for what, text in (("name", self.name), ("version", self.version), ("source", self.source)):
             if not text.strip():
                 raise BadProfile(f"时限档案缺少 {what}。")
+        if self.name.split() != [self.name]:
+            # Tickets carry "name version", parted at the first blank.
+            raise BadProfile(f"时限档案的名称“{self.name}”中不能有空格。")
         if self.effective_to is not None and self.effective_to < self.effective_from:
             raise BadProfile(f"时限档案 {self.name} 的失效日期早于生效日期。")
         _day_end(self.day_ends)
@@ -413,6 +422,29 @@ class Profile:
             "rows": [row.to_mapping() for row in self.rows],
         }
 
+    def to_toml(self) -> str:
+        """Write the profile as a file that `from_toml` reads back to an equal profile."""
+        given = self.to_mapping()
+        rows, parts = given.pop("rows"), {part: given.pop(part) for part in ("extension", "suspension", "cards")}
+        lines = [
+            # A date is written bare; what is not set is left out, TOML has no null.
+            f"{key} = {value}" if key.startswith("effective") else f"{key} = {_toml(value)}"
+            for key, value in given.items()
+            if value is not None
+        ]
+        for part, values in parts.items():
+            kinds = values.pop("kinds", {})
+            lines += ["", f"[{part}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+            if kinds:
+                lines += ["", f"[{part}.kinds]", *(f"{_toml(key)} = {value}" for key, value in kinds.items())]
+        for row in rows:
+            lines += [
+                "",
+                "[[rows]]",
+                *(f"{key} = {_toml(value)}" for key, value in row.items() if value or key == "id"),
+            ]
+        return "\n".join(lines) + "\n"
+
 
 def canonical(name: str) -> str:
     """Return the name under which profiles know a type, urgency, class or source."""
@@ -446,11 +478,14 @@ def _no_doubles(name: str, rows: tuple[Row, ...]) -> None:
     seen: set[str] = set()
     for row in rows:
         if row.rule_id in seen:
-            raise BadProfile(f"时限档案 {name} 中规则编号 {row.rule_id} 重复。")
+            raise BadProfile(f"时限档案 {name} 中规则编号 {row.rule_id} 重复。", rules=(row.rule_id,))
         seen.add(row.rule_id)
     for earlier, later in itertools.combinations(rows, 2):
         if earlier.covers(later):
-            raise BadProfile(f"规则 {later.rule_id} 永远不会用到：前面的规则 {earlier.rule_id} 已包含它的全部情形。")
+            raise BadProfile(
+                f"规则 {later.rule_id} 永远不会用到：前面的规则 {earlier.rule_id} 已包含它的全部情形。",
+                rules=(later.rule_id, earlier.rule_id),
+            )
 
 
 def _no_gaps(profile: Profile) -> None:
@@ -537,6 +572,13 @@ def _rule(kind: type[RulePart], given: object, what: str) -> RulePart:
 def _plain(rule: ExtensionRule | SuspensionRule | CardRule) -> dict[str, Any]:
     found = {part.name: getattr(rule, part.name) for part in fields(rule)}
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in found.items()}
+
+
+def _toml(value: object) -> str:
+    """Write a value of a profile as TOML; texts are written as in JSON, which TOML reads alike."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _nothing_left(given: Mapping[str, Any], where: str) -> None:

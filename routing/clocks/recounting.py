@@ -202,7 +202,7 @@ def order_edition(
     problems = {} if words.strip() else {"words": "请写明市里的要求（文件名称或文号）。"}
     if len(words) > days.MOST_REASON:
         problems["words"] = f"最多 {days.MOST_REASON} 字。"
-    known = {change.key: change for change in editions.changes(session, edition)}
+    known = {change.key: change for change in editions.changes(session, Profile.from_mapping(edition.body))}
     chosen = [known[key] for key in dict.fromkeys(keys) if key in known]
     if not chosen:
         problems["classes"] = "请选择要改按新版本的工单类别。"

@@ -74,7 +74,10 @@ class Step:
 
 
 def moment_in_words(moment: datetime) -> str:
-    """Return `2026-10-09（周五）16:40`; the last second of a day is told as 24:00."""
+    """Return `2026-10-09（周五）16:40`, by minutes; the last second of a day is told as 24:00.
+
+    A dispatch has seconds, people do not: the values of the step keep them.
+    """
     return f"{moment.date()}（周{_WEEKDAYS[moment.weekday()]}）{_clock_face(moment)}"
 
 
@@ -327,4 +330,4 @@ def _whom(row: Row) -> str:
 def _clock_face(moment: datetime) -> str:
     if (moment.hour, moment.minute, moment.second) == (23, 59, 59):
         return "24:00"
-    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
+    return f"{moment:%H:%M}"

@@ -535,7 +535,7 @@ def test_before_it_holds_the_page_knows_which_open_tickets_it_would_limit_otherw
         by=city.administrator,
         now=at("12 10:00"),
     )
-    [change] = editions.changes(city.session, row)
+    [change] = editions.changes(city.session, profiles.Profile.from_mapping(row.body))
     assert (change.key, change.words, change.count) == (("", "投诉", "一般", ""), "投诉 · 一般", 2)
     assert change.limits == (("办理时限", "10 个工作日", "8 个工作日"),)
     assert change.departments == (("市住建局", 1), ("市市场监管局", 1))
@@ -571,7 +571,7 @@ def test_the_city_may_order_that_open_tickets_follow_and_each_explains_itself(ci
     )
     [line] = city.recounts(city.first)
     assert line.note.startswith("改按时限档案 default 2026.2：市政府第 20 次常务会议。到期由")
-    assert editions.changes(city.session, edition) == []
+    assert editions.changes(city.session, profiles.Profile.from_mapping(edition.body)) == []
     # What is asked for later is judged by the edition that it was moved to.
     row = current_dispatch(city.session, city.first.id)
     assert row is not None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import timedelta
+from html.parser import HTMLParser
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from typing_extensions import override
+from werkzeug.datastructures import MultiDict
 
 from hotline.core import clock
 from hotline.core.clock import local_day
@@ -18,7 +21,7 @@ from routing.clocks import days, recounting
 from routing.clocks.calendars import china
 from routing.clocks.editions import in_force
 from routing.clocks.models import CalendarDay, ProfileEdition, Recount
-from routing.clocks.profiles import written
+from routing.clocks.profiles import load, written
 from tests.makers import dispatched_ticket, make_department, make_user, sign_in
 
 #: Pages live by the real clock. A complaint of now is due after ten working days; the third is the day in question.
@@ -108,14 +111,55 @@ def test_an_unknown_unit_has_no_calendar(browser: FlaskClient) -> None:
     assert browser.get("/admin/calendar?cursor=x").status_code == 422
 
 
-def edition(**changed: str) -> dict[str, str]:
-    text = re.sub(r'(id = "complaint-report".*?workdays = )10', r"\g<1>8", written("default"), flags=re.DOTALL)
-    return {"version": "2026.2", "effective_on": TODAY.isoformat(), "basis": "市政府令第 9 号", "text": text, **changed}
+def fields_of(page: str) -> MultiDict[str, str]:
+    """Return what a browser would send of the form of an edition as it stands on a page, in its order."""
+    found: MultiDict[str, str] = MultiDict()
+
+    class Reader(HTMLParser):
+        inside = False
+        name = area = ""
+
+        @override
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            given = {key: value or "" for key, value in attrs}
+            if tag == "form":
+                self.inside = given.get("id") == "edition"
+            if not self.inside:
+                return
+            name, kind = given.get("name", ""), given.get("type", "text")
+            if tag == "input" and name and (kind not in {"checkbox", "radio"} or "checked" in given):
+                found.add(name, given.get("value", ""))
+            elif tag == "select":
+                self.name = name
+            elif tag == "option" and "selected" in given:
+                found.add(self.name, given["value"])
+
+        @override
+        def handle_endtag(self, tag: str) -> None:
+            self.inside = self.inside and tag != "form"
+
+    Reader().feed(page)
+    return found
+
+
+def edition(browser: FlaskClient, *, start: str = "default", **changed: str) -> MultiDict[str, str]:
+    """Return the form that starts from a profile, complaints shortened from ten working days to eight."""
+    form = fields_of(browser.get(f"/admin/profiles/new?start={start}").text)
+    usual = {"version": "2026.2", "effective_on": TODAY.isoformat(), "basis": "市政府令第 9 号", "do": "save"}
+    for name, value in {**usual, f"{COMPLAINT}.handle.amount": "8", **changed}.items():
+        form[name] = value
+    return form
+
+
+#: The places of two rows in the shipped profile, where the form counts from nought.
+COMPLAINT, GENERAL = (
+    next(n for n, row in enumerate(load("default").rows) if row.rule_id == name)
+    for name in ("complaint-report", "general")
+)
 
 
 def test_an_edition_is_written_compared_confirmed_and_followed(browser: FlaskClient, tools: Installation) -> None:
-    assert "complaint-report" in browser.get("/admin/profiles/new?start=default").text
-    made = browser.post("/admin/profiles/new", data=edition())
+    made = browser.post("/admin/profiles/new", data=edition(browser))
     assert made.status_code == 303
     address = made.headers["Location"]
     draft = browser.get(address).text
@@ -144,26 +188,115 @@ def test_an_edition_is_written_compared_confirmed_and_followed(browser: FlaskCli
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"text": "name ="}, "不是有效的 TOML"),
+        ({"version": ""}, "版本号：请填写版本号"),
         ({"version": "2026.1"}, "已经存在且内容不同"),
         ({"effective_on": YESTERDAY}, "生效日期不能早于今天"),
         ({"effective_on": "soon"}, "日期格式不正确"),
         ({"basis": ""}, "请填写依据"),
+        ({"day_ends": "25:00"}, "末日截止时刻：请写 17:00"),
+        ({f"{COMPLAINT}.handle.amount": "八"}, f"第 {COMPLAINT + 1} 条 办理时限：“八”不是整数"),
+        ({f"{COMPLAINT}.handle.amount": "0"}, "超出允许范围"),
+        ({f"{COMPLAINT}.handle.amount": "9" * 30}, "不是整数"),
+        ({f"{COMPLAINT}.handle.unit": "weeks/24x7"}, "请从列表中选择单位"),
+        ({f"{COMPLAINT}.handle.amount": ""}, f"第 {COMPLAINT + 1} 条：没有写任何时限"),
+        ({f"{COMPLAINT}.sla_class": "即办"}, "没有规定“一般”的“投诉”何时办结"),
+        ({"0.urgency": "", f"{COMPLAINT}.feedback": "x"}, f"第 {COMPLAINT + 1} 条 提前反馈"),
+        ({f"{COMPLAINT}.type": "咨询"}, f"第 {COMPLAINT + 1} 条永远不会用到：前面的第 {COMPLAINT - 1} 条"),
+        ({"extension.max_workdays": "很久"}, "一次延期最长（个工作日）：应为 0 至"),
+        ({"cards.short_percent": "101"}, "短时限剩余百分之几亮黄牌：不能超过 100"),
+        ({"kind_days.0": "两天"}, "挂起事由 1：应为 0 至"),
     ],
 )
-def test_an_edition_is_refused_and_what_was_typed_stays(
+def test_an_edition_is_refused_by_field_and_what_was_typed_stays(
     browser: FlaskClient, tools: Installation, changed: dict[str, str], words: str
 ) -> None:
-    answer = browser.post("/admin/profiles/new", data=edition(**changed))
+    form = edition(browser, note="只在这里写过的说明", **changed)
+    answer = browser.post("/admin/profiles/new", data=form)
     assert answer.status_code == 422
-    assert words in answer.text
-    assert "市政府令第 9 号" in answer.text or "basis" in changed
+    assert words in re.sub(r"<[^>]*>", "", answer.text)
+    assert "只在这里写过的说明" in answer.text
+    again = fields_of(answer.text)
+    assert again.getlist(f"{COMPLAINT}.handle.amount") == form.getlist(f"{COMPLAINT}.handle.amount")
+    assert [again[f"kind.{n}"] for n in range(6)] == [form[f"kind.{n}"] for n in range(6)]
     with tools.db.read() as session:
         assert session.scalars(select(ProfileEdition)).all() == []
 
 
+def test_everything_that_is_wrong_is_told_at_once(browser: FlaskClient) -> None:
+    wrong = {"version": "", "basis": "", f"{COMPLAINT}.handle.amount": "八", f"{GENERAL}.sign.amount": "九"}
+    answer = browser.post("/admin/profiles/new", data=edition(browser, **wrong))
+    for words in ("请填写版本号", "请填写依据", "“八”不是整数", "“九”不是整数"):
+        assert words in answer.text
+    # The rows that must change stand open, the others stay folded.
+    opened = re.findall(r'<details class="limits-row" id="f-row\.(\d+)" open>', answer.text)
+    assert opened == [str(COMPLAINT), str(GENERAL)]
+
+
+def test_a_look_at_what_would_change_saves_nothing(browser: FlaskClient, tools: Installation) -> None:
+    answer = browser.post("/admin/profiles/new", data=edition(browser, do="preview", version="", basis=""))
+    assert answer.status_code == 200
+    assert "在办工单中有 <strong>2</strong> 件" in answer.text
+    assert "办理时限 10 个工作日 → 8 个工作日" in answer.text
+    assert fields_of(answer.text)[f"{COMPLAINT}.handle.amount"] == "8"
+    with tools.db.read() as session:
+        assert session.scalars(select(ProfileEdition)).all() == []
+
+
+def test_rows_are_added_moved_and_removed_without_a_script(browser: FlaskClient, tools: Installation) -> None:
+    page = browser.post("/admin/profiles/new", data=edition(browser, do=f"insert:{COMPLAINT}")).text
+    form = fields_of(page)
+    key = form.getlist("row")[COMPLAINT]  # the new row stands where the other stood
+    assert key not in {str(COMPLAINT), str(GENERAL)}
+    assert f'id="f-row.{key}" open' in page
+    for name, value in {"type": "举报", "handle.amount": "6", "basis": "举报从快"}.items():
+        form[f"{key}.{name}"] = value
+    form["do"] = f"down:{key}"
+    page = browser.post("/admin/profiles/new", data=form).text
+    form = fields_of(page)
+    assert form.getlist("row").index(key) == COMPLAINT + 1
+    form["do"] = "save"
+    refused = browser.post("/admin/profiles/new", data=form)
+    assert "永远不会用到" in refused.text  # below the row that takes every report
+    form = fields_of(refused.text)
+    form["do"] = f"up:{key}"
+    form = fields_of(browser.post("/admin/profiles/new", data=form).text)
+    form["do"] = "save"
+    address = browser.post("/admin/profiles/new", data=form).headers["Location"]
+    with tools.db.read() as session:
+        [saved] = session.scalars(select(ProfileEdition))
+    row = saved.body["rows"][COMPLAINT]
+    assert (row["id"], row["type"], row["handle"]["workdays"], row["basis"]) == ("row-1", ["举报"], 6, "举报从快")
+    # Changed again, the draft replaces itself.
+    form = fields_of(browser.get(f"/admin/profiles/new?start={saved.id}").text)
+    assert (form["version"], form["replaces"]) == ("2026.2", str(saved.id))
+    form["do"] = f"remove:{COMPLAINT}"
+    form = fields_of(browser.post("/admin/profiles/new", data=form).text)
+    assert len(form.getlist("row")) == len(saved.body["rows"]) - 1
+    form["do"] = "save"
+    browser.post("/admin/profiles/new", data=form)
+    assert "已撤回" in browser.get(address).text
+
+
+def test_experts_take_a_file_out_and_bring_one_in(browser: FlaskClient) -> None:
+    file = browser.get("/admin/profiles/file?start=default")
+    assert (file.status_code, file.text) == (200, written("default"))
+    assert browser.get("/admin/profiles/file?start=nowhere").status_code == 404
+    changed = re.sub(r'(id = "complaint-report".*?workdays = )10', r"\g<1>7", file.text, flags=re.DOTALL)
+    answer = browser.post("/admin/profiles/new", data=edition(browser, do="import", text=changed))
+    form = fields_of(answer.text)
+    assert form[f"{COMPLAINT}.handle.amount"] == "7"
+    assert (form["version"], form["basis"]) == ("2026.2", "市政府令第 9 号")
+    for text, words in (("name =", "不是有效的 TOML"), ("", "请粘贴"), ("name = 'a'", "没有任何规则")):
+        refused = browser.post("/admin/profiles/new", data=edition(browser, do="import", text=text))
+        assert refused.status_code == 422
+        assert words in refused.text
+        assert fields_of(refused.text)[f"{COMPLAINT}.handle.amount"] == "8"
+
+
 def test_an_edition_is_taken_back_before_its_day(browser: FlaskClient) -> None:
-    address = browser.post("/admin/profiles/new", data=edition(effective_on=DAY.isoformat())).headers["Location"]
+    address = browser.post("/admin/profiles/new", data=edition(browser, effective_on=DAY.isoformat())).headers[
+        "Location"
+    ]
     browser.post(f"{address}/confirm")
     assert "待生效" in browser.get(address).text
     assert browser.post(f"{address}/withdraw").status_code == 303

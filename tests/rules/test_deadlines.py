@@ -763,7 +763,7 @@ WORDS = [
     pytest.param({"days": 2}, "2026-03-06T10:00", {}, "到期 2026-03-08（周日）24:00", id="midnight is told as 24:00"),
     pytest.param(WD5, "2026-12-25T10:00", {}, "2027年1月1日（周五）至2027年1月3日（周日）放假（元旦），不计入", id="another year is told"),
     pytest.param(WD5, "2026-12-25T10:00", {}, "2027年的放假调休安排尚未确认，结果可能变动", id="not confirmed"),
-    pytest.param(H24, "2026-03-02T10:00:30", {}, "到期 2026-03-03（周二）10:00:30", id="seconds are told where there are any"),
+    pytest.param(H24, "2026-03-02T10:00:30", {}, "到期 2026-03-03（周二）10:00", id="minutes are told, also where there are seconds"),
 ]  # fmt: skip
 
 

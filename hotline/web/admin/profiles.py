@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from hotline.core.clock import local_day
 from hotline.core.errors import Conflict, HotlineError, Invalid, NotFound
 from hotline.core.permissions import Permission
 from hotline.web import forms, present
+from hotline.web.admin import limits
 from hotline.web.admin.calendar import MovedLine, OrderLine, moved_line, order_line
+from hotline.web.admin.limits import Form
 from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
 from routing.clocks import editions, granting, profiles, recounting
@@ -23,7 +25,6 @@ from routing.clocks.models import ProfileEdition, RecountKind
 from routing.clocks.profiles import Profile
 
 bp = Blueprint("profiles", __name__, url_prefix="/admin/profiles")
-_NAMES: Final = ("version", "effective_on", "basis", "text")
 #: More classes than these are told as a number; the rarest come last.
 _MOST_CLASSES: Final = 100
 _MOST_UNITS: Final = 5
@@ -51,17 +52,9 @@ class ListPage:
     in_force_title: str
     rows: Sequence[EditionLine]
     starts: Sequence[tuple[str, str]]
-    turn: Turn
-
-
-@dataclass(frozen=True, kw_only=True)
-class WritePage:
-    """An edition as it is written."""
-
+    #: With what a new edition most likely begins: what is in force.
     start: str
-    today: str
-    values: Mapping[str, str]
-    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    turn: Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +66,44 @@ class ClassLine:
     limits: Sequence[tuple[str, str, str]]
     count: int
     units: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewPart:
+    """What an edition would change, before it is even a draft."""
+
+    compared_with: str
+    differences: Sequence[Difference]
+    classes: Sequence[ClassLine]
+    more_classes: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritePage:
+    """An edition as it is written."""
+
+    heading: str
+    start: str
+    replaces: str
+    today: str
+    form: Form
+    labels: Mapping[str, str]
+    #: A shipped profile or an edition as a file: where the form began.
+    export: str
+    text: str = ""
+    preview: PreviewPart | None = None
+    errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def part(self) -> Any:  # noqa: ANN401 - a module
+        """The choices of the form."""
+        return limits
+
+    def is_open(self, key: int) -> bool:
+        """Tell whether a row stands open: it was touched last, or something in it must change."""
+        bad = any(name == f"row.{key}" or name.startswith(f"{key}.") for name in self.errors)
+        return bad or key == self.form.touched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +126,7 @@ class EditionPage:
     total: int
     sample: Sequence[tuple[MovedLine, str]]
     orders: Sequence[OrderLine]
+    is_draft: bool
     may_confirm: bool
     may_withdraw: bool
     may_move: bool
@@ -116,7 +148,11 @@ def listed() -> ResponseReturnValue:
         in_force=f"{current.name} {current.version}",
         in_force_title=current.title,
         rows=[_line(one, current=edition) for one in found.rows],
-        starts=[(name, profiles.load(name).title) for name in profiles.available()],
+        starts=[
+            *([(str(edition.id), f"现行：{current.title}（{editions.named(edition)}）")] if edition else []),
+            *((name, profiles.load(name).title) for name in profiles.available()),
+        ],
+        start=str(edition.id) if edition else current.name,
         turn=turn(found, cursor=cursor),
     )
     return render_template("clocks/editions.html", page=shown)
@@ -126,34 +162,71 @@ def listed() -> ResponseReturnValue:
 @page(Permission.SETTINGS_EDIT)
 def new() -> ResponseReturnValue:
     """Offer to write an edition, starting from a shipped profile or from another edition."""
-    start = forms.asked("start")
+    start = forms.asked("start") or "default"
     with db().read() as session:
-        text = _start(session, start)
-    return render_template("clocks/write_edition.html", page=_write(start, {"text": text}))
+        form, replaces = _start(session, start)
+    return _write(form, start=start, replaces=replaces)
 
 
 @bp.post("/new")
 @page(Permission.SETTINGS_EDIT)
 def enter() -> ResponseReturnValue:
-    """Write a draft down."""
-    values = {name: forms.text(name) for name in _NAMES}
+    """Move rows about, read a file into the form, show what would change, or write a draft down."""
+    form, deed = Form.sent(request.form), forms.text("do", "preview")
     try:
-        with db().begin() as session:
-            row = editions.enter(
-                session,
-                text=values["text"],
-                version=values["version"],
-                effective_on=_day(values["effective_on"]),
-                basis=values["basis"],
-                by=actor(),
-                now=now(),
-            )
-            edition_id = row.id
+        match deed:
+            case "save":
+                return _saved(form)
+            case "preview":
+                return _write(form, preview=_preview(form.profile()))
+            case "import":
+                read = limits.read_text(forms.text("text"))
+                kept = {name: form.values[name] for name in ("version", "effective_on", "basis")}
+                forms.told("info", "已读入，请核对后保存。")
+                return _write(Form.of(read, **kept))
+            case _:
+                return _write(form.changed(deed))
     except Invalid as error:
-        shown = _write(forms.text("start"), values, error.fields)
-        return render_template("clocks/write_edition.html", page=shown), 422
+        return _write(form, errors=error.fields, text=forms.text("text")), 422
+
+
+def _saved(form: Form) -> ResponseReturnValue:
+    """Write a draft down; everything that is wrong with the form is told at once."""
+    version, basis, day = form.values["version"], form.values["basis"], _day(form.values["effective_on"])
+    head = editions.head_problems(version=version, effective_on=day, basis=basis, today=local_day(now()))
+    try:
+        text = form.profile().to_toml()
+    except Invalid as error:
+        raise Invalid({**head, **error.fields}) from error
+    if head:
+        raise Invalid(head)
+    with db().begin() as session:
+        row = editions.enter(
+            session,
+            text=text,
+            version=version,
+            effective_on=day,
+            basis=basis,
+            replaces=forms.whole("replaces"),
+            by=actor(),
+            now=now(),
+        )
+        edition_id = row.id
     forms.told("info", "草案已保存，尚未生效。请核对下面的变化，再确认。")
     return redirect(url_for("profiles.show", edition_id=edition_id), 303)
+
+
+@bp.get("/file")
+@page(Permission.SETTINGS_EDIT)
+def export() -> ResponseReturnValue:
+    """Give a shipped profile or an edition as a file, for experts."""
+    start = forms.asked("start") or "default"
+    with db().read() as session:
+        text = editions.one(session, int(start)).source_text if _is_number(start) else _shipped(start)
+    name = f"limits-{start}.toml"
+    return Response(
+        text, mimetype="application/toml", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
 
 
 @bp.get("/<int:edition_id>")
@@ -233,21 +306,65 @@ def _day(raw: str) -> date | None:
         raise Invalid({"effective_on": "日期格式不正确，例如 2027-01-01。"}) from error
 
 
-def _start(session: Any, start: str) -> str:  # noqa: ANN401 - a session; pages import no SQLAlchemy
-    if start.isdecimal():
-        return editions.one(session, int(start)).source_text
+def _is_number(start: str) -> bool:
+    return start.isdecimal() and len(start) < 19  # noqa: PLR2004 - longer than any id
+
+
+def _shipped(name: str) -> str:
     try:
-        return profiles.written(start or "default")
+        return profiles.written(name)
     except HotlineError as error:
         raise NotFound(error.message) from error
 
 
-def _write(start: str, values: Mapping[str, str], errors: Mapping[str, Sequence[str]] | None = None) -> WritePage:
-    return WritePage(
+def _start(session: Any, start: str) -> tuple[Form, str]:  # noqa: ANN401 - a session; pages import no SQLAlchemy
+    """Return the form to begin with, and the draft that it replaces when it is saved (or empty)."""
+    if not _is_number(start):
+        _shipped(start)
+        return Form.of(profiles.load(start)), ""
+    row = editions.one(session, int(start))
+    profile = Profile.from_mapping(row.body)
+    if row.confirmed_at is None and row.withdrawn_at is None:
+        kept = {"version": row.version, "effective_on": row.effective_on.isoformat(), "basis": row.basis}
+        return Form.of(profile, **kept), start
+    return Form.of(profile), ""
+
+
+def _write(
+    form: Form,
+    *,
+    start: str = "",
+    replaces: str = "",
+    preview: PreviewPart | None = None,
+    text: str = "",
+    errors: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    start, replaces = start or forms.text("start") or "default", replaces or forms.text("replaces")
+    shown = WritePage(
+        heading="修改草案" if replaces else "起草时限档案",
         start=start,
+        replaces=replaces,
         today=local_day(now()).isoformat(),
-        values={**dict.fromkeys(_NAMES, ""), **values},
+        form=form,
+        labels=limits.labels(form),
+        export=url_for("profiles.export", start=start),
+        text=text,
+        preview=preview,
         errors=errors or {},
+    )
+    return render_template("clocks/write_edition.html", page=shown)
+
+
+def _preview(profile: Profile) -> PreviewPart:
+    with db().read() as session:
+        before = granting.profile_in_force(session, today=local_day(now()))
+        changed = editions.changes(session, profile)
+    return PreviewPart(
+        compared_with=f"{before.name} {before.version}",
+        differences=editions.differences(before, profile),
+        classes=[_class(one) for one in changed[:_MOST_CLASSES]],
+        more_classes=max(0, len(changed) - _MOST_CLASSES),
+        total=sum(one.count for one in changed),
     )
 
 
@@ -286,11 +403,11 @@ def _edition(
         row = editions.one(session, edition_id)
         current = editions.in_force(session, today=today)
         before = granting.profile_in_force(session, today=today)
-        changed = editions.changes(session, row)
+        profile = Profile.from_mapping(row.body)
+        changed = editions.changes(session, profile)
         sampled = recounting.sample(session, row, changed)
         orders = recounting.latest(session, kind=RecountKind.EDITION, edition_id=edition_id)
     state, tone = _state(row, current=current)
-    profile = Profile.from_mapping(row.body)
     in_force = current is not None and current.id == row.id
     return EditionPage(
         id=row.id,
@@ -309,6 +426,7 @@ def _edition(
         total=sum(one.count for one in changed),
         sample=[(moved_line(one.moved), one.class_words) for one in sampled],
         orders=[order_line(one) for one in orders],
+        is_draft=row.confirmed_at is None and row.withdrawn_at is None,
         may_confirm=row.confirmed_at is None and row.withdrawn_at is None and row.effective_on >= today,
         may_withdraw=row.withdrawn_at is None and (row.confirmed_at is None or row.effective_on > today),
         may_move=in_force,
