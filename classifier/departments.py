@@ -143,30 +143,41 @@ def said(category: Judgement, lead: Judgement | None, usual: Usual, pool: Pool) 
     return found
 
 
-def learnable(codes: Sequence[str], *, enough: int, of_one: int) -> list[str] | None:
-    """Return labels of a task: those decided often enough by name, the others as `NONE`; None where too few.
+def learnable(
+    decisions: Sequence[Sequence[str] | None], *, enough: int, of_one: int
+) -> list[tuple[str, ...] | None] | None:
+    """Return the labels of each message: those decided often enough by name, `NONE` where that leaves nobody.
 
-    `codes` are the decisions; an empty one already stands for `NONE`.
+    A decision of None is unknown, an empty one names nobody. None where a city has decided too little.
     """
-    count = Counter(code for code in codes if code)
+    named = [set(codes) - {NONE} for codes in decisions if codes is not None]
+    count = Counter(code for codes in named for code in codes)
     often = {code for code, times in count.items() if times >= of_one}
-    labels = [code if code in often else NONE for code in codes]
-    if sum(count.values()) < enough or len(set(labels)) < 2:  # noqa: PLR2004 - nothing to tell apart
+    labels = [
+        None if codes is None else tuple(code for code in dict.fromkeys(codes) if code in often) or (NONE,)
+        for codes in decisions
+    ]
+    found = {label for one in labels if one is not None for label in one}
+    if sum(map(bool, named)) < enough or len(found) < 2:  # noqa: PLR2004 - nothing to tell apart
         return None
     return labels
 
 
-def task(name: str, decisions: Sequence[str | None], weights: Sequence[float]) -> Task | None:
-    """Return what is to be learnt of departments, or None where a city has decided too little."""
-    known = [at for at, code in enumerate(decisions) if code is not None]
+def task(name: str, decisions: Sequence[Sequence[str] | None], weights: Sequence[float]) -> Task | None:
+    """Return what is to be learnt of departments, or None where a city has decided too little.
+
+    A ticket of two helpers teaches both by half of its weight, so what is said of helpers are shares.
+    """
     enough, of_one = (FEWEST, FEWEST_OF_ONE) if name == LEAD else (FEWEST_HELPED, FEWEST_OF_A_HELPER)
-    labels = learnable([decisions[at] or NONE for at in known], enough=enough, of_one=of_one)
+    labels = learnable(decisions, enough=enough, of_one=of_one)
     if labels is None:
         return None
-    every: list[str | None] = [None] * len(decisions)
-    for at, label in zip(known, labels, strict=True):
-        every[at] = label
-    return Task(name=name, labels=every, weights=weights)
+    return Task(
+        name=name,
+        labels=[one[0] if one else None for one in labels],
+        also={at: one[1:] for at, one in enumerate(labels) if one and len(one) > 1},
+        weights=weights,
+    )
 
 
 def fit(category: Judgement, lead: Judgement, truth: Sequence[str], usual: Usual) -> tuple[float, float]:

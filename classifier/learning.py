@@ -264,14 +264,11 @@ def compare(candidate: Model, incumbent: Model, holdout: Sequence[Example], *, m
 
 
 def _department_tasks(before: int, extra: Sequence[Example]) -> list[Task]:
-    """Return what is to be learnt of departments from people's decisions; `before` sentences of the corpus say nothing.
-
-    A ticket with two helpers teaches the first: a head has one label for a message.
-    """
+    """Return what is to be learnt of departments from decisions; `before` sentences of the corpus say nothing."""
     weights = [1.0] * before + [one.department_weight for one in extra]
-    nothing: list[str | None] = [None] * before
-    led = nothing + [one.department or None for one in extra]
-    helped = nothing + [(one.assist[0] if one.assist else NONE) if one.department else None for one in extra]
+    nothing: list[Sequence[str] | None] = [None] * before
+    led = nothing + [(one.department,) if one.department else None for one in extra]
+    helped = nothing + [one.assist if one.department else None for one in extra]
     found = [departments.task(departments.LEAD, led, weights), departments.task(departments.ASSIST, helped, weights)]
     return [one for one in found if one is not None]
 

@@ -261,7 +261,7 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be learnt: a label (or None) for each message."""
+    """What is to be learnt: a label (or None) for each message, or several for some."""
 
     name: str
     labels: Sequence[str | None]
@@ -272,6 +272,22 @@ class Task:
     """The name of an earlier task whose labels these labels belong to."""
     branches: Mapping[str, str] = field(default_factory=dict)
     """For labels of this task, the label of the trunk that each belongs to."""
+    also: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Further labels of some rows; such a row teaches each of its labels by an equal share of its weight."""
+
+    def told(self) -> tuple[NDArray[np.int64], list[str], Numbers]:
+        """Return row, label and weight of everything that is told; a row of several labels stands several times."""
+        known: list[int] = []
+        labels: list[str] = []
+        given: list[float] = []
+        for at, label in enumerate(self.labels):
+            if label is None:
+                continue
+            every = (label, *self.also.get(at, ()))
+            known += [at] * len(every)
+            labels += every
+            given += [(1.0 if self.weights is None else self.weights[at]) / len(every)] * len(every)
+        return np.array(known, np.int64), labels, np.array(given, np.float64)
 
 
 def fit(
@@ -291,7 +307,7 @@ def fit(
     else:
         recipe = replace(recipe, company=0)
     for task in tasks:
-        found = {label for label in task.labels if label is not None}
+        found = set(task.told()[1])
         if len(found) < 2:  # noqa: PLR2004 - nothing to tell apart
             raise TooFewExamples(f"“{task.name}”至少需要两个不同的类别，现有 {len(found)} 个。")
     everything = [*messages, *unlabelled]
@@ -345,11 +361,10 @@ def _learn(  # noqa: PLR0917 - five parts of one problem
     *,
     hasty: bool,
 ) -> tuple[Head, Numbers]:
-    known = np.array([at for at, label in enumerate(task.labels) if label is not None])
-    labels = tuple(sorted({label for label in task.labels if label is not None}))
+    known, told, given = task.told()
+    labels = tuple(sorted(set(told)))
     number = {label: at for at, label in enumerate(labels)}
-    truth = np.array([number[task.labels[at] or NONE] for at in known])
-    given = np.ones(len(known)) if task.weights is None else np.asarray(task.weights, np.float64)[known]
+    truth = np.array([number[label] for label in told])
     weights, bias, pull, plain, near = solver.solve(known, truth, len(labels), given, groups[known])
     margins = plain + near
     short = shortcut(plain, near) if hasty and pull is not None and len(labels) <= _FEW_LABELS else None
@@ -484,8 +499,9 @@ class _Solver:
             weights, bias, pull = self._once(known[seen], truth[seen], given[seen], classes)
             margins[held] = np.asarray(self._strangers[known[held]] @ weights) + bias
             if pull is not None and self._anchors is not None:
-                near = directions.nearness(self._anchors[1][known[held]], self._anchors[0][known[seen]])
-                nearness[held] = near @ pull[known[seen]]
+                near_to = np.unique(known[seen])  # a row of several labels pulls once, by their sum
+                near = directions.nearness(self._anchors[1][known[held]], self._anchors[0][near_to])
+                nearness[held] = near @ pull[near_to]
         weights, bias, pull = self._once(known, truth, given, classes)
         return weights, bias, pull, margins, nearness
 
@@ -504,7 +520,7 @@ class _Solver:
             bias = np.float32(_BIAS) * dual.sum(axis=0)
             if self._anchors is not None:
                 pull = np.zeros((self._rows.shape[0], classes), np.float32)
-                pull[known] = np.float32(self._recipe.nearness) * dual
+                np.add.at(pull, known, np.float32(self._recipe.nearness) * dual)
         if self._recipe.ratios and classes <= _FEW_LABELS:
             other, more = ratios.fit(rows, truth, given, classes)
             weights += np.float32(self._recipe.ratios) * other

@@ -26,7 +26,10 @@ def corpus() -> Seeds:
 
 @pytest.fixture(scope="module")
 def decided(corpus: Seeds) -> list[Example]:
-    """What a city decided: the first four kinds of matters go to an office of its own, the next three with its help."""
+    """What a city decided: the first four kinds of matters go to an office of its own, the next three with its help.
+
+    With the third of these a watch helps as well.
+    """
     full = seeds.load().by_code
     kinds = {leaf.code: at for at, leaf in enumerate(corpus.leaves)}
     return [
@@ -35,7 +38,7 @@ def decided(corpus: Seeds) -> list[Example]:
             body=f"{one.body}{tail}",
             label=leaf.code,
             department="office" if kinds[leaf.code] < 4 else leaf.lead,
-            assist=("office",) if 4 <= kinds[leaf.code] < 7 else (),
+            assist=("office", "watch")[: 1 + (kinds[leaf.code] == 6)] if 4 <= kinds[leaf.code] < 7 else (),
         )
         for leaf in corpus.leaves
         for one in full[leaf.code].sentences[3:14]
@@ -81,6 +84,32 @@ def test_who_helps_is_learnt_too(learnt: Learnt, corpus: Seeds) -> None:
     alone = suggester.suggest("", corpus.leaves[10].sentences[0].body).departments
     assert {one.label: one.probability for one in helped.assist}["office"] > 0.3
     assert {one.label: one.probability for one in alone.assist}.get("office", 0.0) < 0.2
+
+
+def test_both_helpers_of_a_ticket_are_learnt(learnt: Learnt, corpus: Seeds) -> None:
+    full = seeds.load().by_code
+
+    def shares(leaf: int) -> dict[str, float]:
+        new = [fields("", one.body) for one in full[corpus.leaves[leaf].code].sentences[14:]]
+        said = learnt.model.judge_all(learnt.model.vectors([*new, fields("", corpus.leaves[leaf].sentences[0].body)]))
+        return dict(zip(said[ASSIST].labels, said[ASSIST].probabilities.mean(axis=0).tolist(), strict=True))
+
+    both, one = shares(6), shares(5)
+    assert both["office"] > 0.15
+    assert both["watch"] > 0.15
+    assert one["office"] > 0.6
+    assert one["watch"] < 0.05
+
+
+def test_a_helper_of_few_tickets_takes_nothing_from_the_one_beside_it() -> None:
+    decisions = [("roads", "rare"), *[("roads",)] * 30, *[("water", "roads")] * 20, ("rare",), *[()] * 10, None]
+    found = departments.learnable(decisions, enough=40, of_one=10)
+    assert found is not None
+    assert found[0] == ("roads",)
+    assert found[31] == ("water", "roads")
+    assert found[51] == (NONE,)
+    assert found[-1] is None
+    assert departments.learnable(decisions[:30], enough=40, of_one=10) is None
 
 
 def test_with_few_decisions_departments_follow_from_categories(
