@@ -59,7 +59,7 @@ def main() -> None:
             # Ten on a working morning, so that text messages are written too.
             morning = calendar.opening(calendar.next_workday(local_day(clock.now()))).replace(tzinfo=SHANGHAI)
             at = morning + timedelta(hours=1)
-            _city(house.url, given.open, keyring=keyring, at=at)
+            fill_city(house.url, given.open, keyring=keyring, at=at)
             database = wired(house.url, keyring=keyring, pool=2)
             first, found = _timed(database, now=at)
             steady, nothing = _timed(database, now=at + timedelta(minutes=1))
@@ -85,7 +85,7 @@ def main() -> None:
         paper.write(row)
 
 
-def _city(url: str, count: int, *, keyring: Keyring, at: datetime) -> None:
+def fill_city(url: str, count: int, *, keyring: Keyring, at: datetime) -> None:
     """Fill the house with `count` tickets, all in the hands of departments, with the deadlines of a real week."""
     seed(url, count, keyring=keyring)
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
@@ -124,12 +124,12 @@ _OPEN = (
 def _timed(database: Database, *, now: datetime) -> tuple[str, Swept]:
     with database.read() as session:
         backend = psutil.Process(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
-    began, spent = time.monotonic(), _processor_time(backend)
+    began, spent = time.monotonic(), processor_time(backend)
     found = sweep(database.begin, now=now)
-    return f"{time.monotonic() - began:.2f} ({_processor_time(backend) - spent:.2f})", found
+    return f"{time.monotonic() - began:.2f} ({processor_time(backend) - spent:.2f})", found
 
 
-def _processor_time(backend: psutil.Process) -> float:
+def processor_time(backend: psutil.Process) -> float:
     """Return the seconds that this process and its one connection have worked."""
     times = (psutil.Process().cpu_times(), backend.cpu_times())
     return float(sum(each.user + each.system for each in times))

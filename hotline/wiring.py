@@ -49,7 +49,14 @@ from hotline.telephony.recorder import Recorder
 from hotline.telephony.twilio_gateway import TwilioCalls
 from hotline.tickets.events import TicketAmended, TicketClosed, TicketRefused, TicketRegistered
 from hotline.tickets.models import Ticket
-from routing.events import CatalogueTrialAsked, ClockAdjusted, MainAnswered, RecountOrdered, TicketAnswered
+from routing.events import (
+    CatalogueTrialAsked,
+    ClockAdjusted,
+    DeadlineMoved,
+    MainAnswered,
+    RecountOrdered,
+    TicketAnswered,
+)
 from routing.serving import Serving, models_folder
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
@@ -177,6 +184,15 @@ def _tell_of_refusal(session: Session, event: TicketRefused, tools: Installation
     routing.telling.tell_of_refusal(session, event, now=now)
 
 
+def _tell_of_move(session: Session, event: DeadlineMoved, tools: Installation, now: datetime) -> None:  # noqa: ARG001 - the form of every reaction
+    routing.telling.tell_of_move(session, event, now=now)
+
+
+def _follow_latecomers(tools: Installation, now: datetime) -> None:
+    with tools.db.begin() as session:
+        routing.clocks.recounting.follow_latecomers(session, now=now)
+
+
 def _resume_clocks(tools: Installation, now: datetime) -> None:
     with tools.db.begin() as session:
         routing.clocks.adjusting.resume_due(session, now=now)
@@ -271,6 +287,7 @@ REACTIONS: Final[Mapping[type[Event], tuple[Reaction, ...]]] = {
     TicketRegistered: (Reaction(name="suggest_department", queue=QueueName.CLASSIFIER, run=_suggest),),
     TicketRefused: (Reaction(name="tell_citizen_of_refusal", queue=QueueName.TELEPHONY, run=_tell_of_refusal),),
     ClockAdjusted: (Reaction(name="tell_citizen_of_clock", queue=QueueName.TELEPHONY, run=_tell_of_clock),),
+    DeadlineMoved: (Reaction(name="tell_citizen_of_move", queue=QueueName.TELEPHONY, run=_tell_of_move),),
     MainAnswered: (Reaction(name="answer_members", queue=QueueName.DEFAULT, run=_answer_members),),
     RecountOrdered: (Reaction(name="recount_open_tickets", queue=QueueName.DEFAULT, run=_recount),),
     CatalogueTrialAsked: (Reaction(name="try_catalogue", queue=QueueName.REPORTS, run=_try_catalogue),),
@@ -303,6 +320,13 @@ SCHEDULE: Final[tuple[Periodic, ...]] = (
     ),
     Periodic(
         name="resume_clocks", words="恢复计时", queue=QueueName.DEFAULT, run=_resume_clocks, every=timedelta(minutes=1)
+    ),
+    Periodic(
+        name="recount_latecomers",
+        words="日历调整时刚派出的工单补算时限",
+        queue=QueueName.DEFAULT,
+        run=_follow_latecomers,
+        every=timedelta(minutes=1),
     ),
     Periodic(
         name="supervise_what_is_open",

@@ -112,3 +112,12 @@ class RecountOrdered(Event):
 
     recount_id: int
     after_ticket_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadlineMoved(Event):
+    """A declared day or an edition moved the deadline of an open ticket whose citizen had been told a date."""
+
+    ticket_id: int
+    dispatch_id: int
+    recount_id: int

@@ -100,6 +100,9 @@ class TicketRow:
     flags: tuple[str, ...] = ()
     #: Until when the clock of the department that has it stands (挂起).
     suspended_until: datetime | None = None
+    #: When a declared day or an edition moved the deadline last, and where it was before.
+    moved_at: datetime | None = None
+    moved_from: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +222,7 @@ def open_by_department(session: Session, *, now: datetime) -> Sequence[Mapping[s
 
 def _filtered(  # noqa: C901 - one line per filter
     wanted: ListFilter, *, now: datetime, among: FromClause = _SEARCH
-) -> Any:  # noqa: ANN401 - a select of seven columns has no readable type
+) -> Any:  # noqa: ANN401 - a select of nine columns has no readable type
     query: Any = select(
         Ticket,
         Category.path,
@@ -228,6 +231,8 @@ def _filtered(  # noqa: C901 - one line per filter
         Dispatch.sign_due_at,
         Dispatch.signed_at,
         Dispatch.suspended_until,
+        Dispatch.moved_at,
+        Dispatch.moved_from,
     )
     if wanted.words.strip():
         words = search_words(wanted.words)
@@ -300,6 +305,8 @@ def _row(  # noqa: PLR0917 - the columns of the select above
     sign_due_at: datetime | None,
     signed_at: datetime | None,
     suspended_until: datetime | None,
+    moved_at: datetime | None,
+    moved_from: datetime | None,
 ) -> TicketRow:
     return TicketRow(
         id=ticket.id,
@@ -329,6 +336,8 @@ def _row(  # noqa: PLR0917 - the columns of the select above
         phone_masked=ticket.phone_masked,
         flags=tuple(ticket.flags),
         suspended_until=suspended_until,
+        moved_at=moved_at,
+        moved_from=moved_from,
     )
 
 
@@ -446,6 +455,8 @@ def _desk(
             Dispatch.sign_due_at,
             Dispatch.signed_at,
             Dispatch.suspended_until,
+            Dispatch.moved_at,
+            Dispatch.moved_from,
         )
         .select_from(Dispatch)
         .join(Ticket, Ticket.id == Dispatch.ticket_id)

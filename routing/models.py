@@ -112,6 +112,8 @@ class Dispatch(Base):
         default=dict, server_default="{}", comment="source, type, urgency and class that the profile was asked with"
     )
     suspended_until: Mapped[datetime | None] = mapped_column(comment="the clock stands until then (挂起)")
+    moved_at: Mapped[datetime | None] = mapped_column(comment="a declared day or an edition moved the deadline last")
+    moved_from: Mapped[datetime | None] = mapped_column(comment="where the deadline was before that")
     # A trigger takes both from the steps whenever the deadline is written, so that no writer can forget them.
     yellow_from: Mapped[datetime | None] = mapped_column(server_default=FetchedValue(), comment="kept by a trigger")
     red_from: Mapped[datetime | None] = mapped_column(server_default=FetchedValue(), comment="kept by a trigger")
@@ -133,6 +135,7 @@ class Dispatch(Base):
         one_of("standing", Standing),
         CheckConstraint("catalogue_row_id IS NULL OR catalogue_version_id IS NOT NULL", name="row_has_version"),
         CheckConstraint("(ended_at IS NULL) = (ending IS NULL)", name="ended_has_reason"),
+        CheckConstraint("(moved_at IS NULL) = (moved_from IS NULL)", name="moved_has_before"),
         CheckConstraint("answered_at IS NULL OR signed_at IS NOT NULL", name="signed_before_answered"),
         CheckConstraint("signed_at IS NULL OR signed_at >= sent_at", name="signed_after_sent"),
         # A trigger (dispatch_leaves_hands) empties it, and ends every pause, when the ticket is answered or taken away.

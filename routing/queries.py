@@ -89,6 +89,9 @@ class DispatchView:
     edition: int | None = None
     sla_class: str = ""
     suspended_until: datetime | None = None
+    #: When a declared day or an edition moved the deadline last, and where it was before.
+    moved_at: datetime | None = None
+    moved_from: datetime | None = None
     #: Its answer lies before a reader of the hotline: nobody outside is told it yet.
     vetted: bool = False
 
@@ -299,6 +302,8 @@ def dispatches_of(session: Session, ticket_id: int) -> Sequence[DispatchView]:
             edition=edition,
             sla_class=row.sla_class,
             suspended_until=row.suspended_until,
+            moved_at=row.moved_at,
+            moved_from=row.moved_from,
             vetted=vetting_id is not None,
         )
         for row, department, sender, signed_by, answer, edition, vetting_id in rows

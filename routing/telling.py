@@ -1,4 +1,4 @@
-"""What a citizen is told by text message of his clock, or of a refusal; each message goes out once per fact."""
+"""What a citizen is told by text message of his clock or of a refusal; each message goes out once per fact."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from hotline.tickets.events import TicketRefused
 from hotline.tickets.models import Ticket
 from hotline.tickets.refusals import NOT_TEXTED, REFUSALS
 from hotline.tickets.states import Act, Outcome
-from routing.clocks.models import Adjustment
-from routing.events import ClockAdjusted
+from routing.clocks.models import Adjustment, Recount, RecountKind
+from routing.clocks.recounting import text_key
+from routing.events import ClockAdjusted, DeadlineMoved
 from routing.models import Dispatch
 
 #: Our shortest sentence for each act of `ClockAdjusted`; a message of more than seventy characters costs two.
@@ -25,6 +26,10 @@ _WORDS = {
     Act.SUSPEND.value: "您反映的事项（{number}）因{cause}暂停计时至 {until}，之后继续办理，办理期限顺延至 {due}。",
     Act.EXTEND.value: "您反映的事项（{number}）情况较复杂，经批准延期 {workdays} 个工作日，办理期限为 {due}。",
     Act.RESUME.value: "您反映的事项（{number}）已恢复计时办理，办理期限为 {due}。",
+}
+_MOVED: Final = {
+    RecountKind.CALENDAR: "您反映的事项（{number}）因工作日安排调整，办理期限改为 {due}。",
+    RecountKind.EDITION: "您反映的事项（{number}）因办理时限规定调整，办理期限改为 {due}。",
 }
 
 
@@ -71,12 +76,12 @@ def tell_of_refusal(session: Session, event: TicketRefused, *, now: datetime) ->
 
 
 def tell_citizen(session: Session, event: ClockAdjusted, *, now: datetime) -> bool:
-    """Queue the message that says what became of the deadline, and why (domain.md 2.8); false without a number."""
+    """Queue the message that says what became of the deadline, and why (domain.md 2.8); false without a mobile."""
     ticket = session.get_one(Ticket, event.ticket_id)
     change = session.get_one(Adjustment, event.adjustment_id)
     row = session.get_one(Dispatch, change.dispatch_id)
     phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
-    if not phone:
+    if not receives_texts(phone):
         return False
     last = local(change.ends_at) - timedelta(seconds=1) if change.ends_at else None
     body = _WORDS[event.what].format(
@@ -88,10 +93,35 @@ def tell_citizen(session: Session, event: ClockAdjusted, *, now: datetime) -> bo
     )
     queue_text(
         session,
-        key=f"adjustment-{change.id}-{event.what}",
+        key=text_key(change.id, event.what),
         purpose=f"clock_{event.what}",
         to=phone,
         body=f"【12345热线】{body}",
+        by=SYSTEM,
+        now=now,
+    )
+    return True
+
+
+def tell_of_move(session: Session, event: DeadlineMoved, *, now: datetime) -> bool:
+    """Queue the message that corrects a date that the citizen was told; false without a mobile number.
+
+    Nothing is sent where the ticket has been answered or has gone elsewhere since: that date is not his any more.
+    """
+    row = session.get_one(Dispatch, event.dispatch_id)
+    if not row.is_current or row.answered_at is not None or row.ended_at is not None:
+        return False
+    ticket, order = session.get_one(Ticket, event.ticket_id), session.get_one(Recount, event.recount_id)
+    phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
+    if not receives_texts(phone):
+        return False
+    queue_text(
+        session,
+        key=f"recount-{order.id}-{ticket.id}",
+        purpose="clock_recount",
+        to=phone,
+        body="【12345热线】"
+        + _MOVED[order.kind].format(number=ticket.number, due=f"{local(row.due_at):%m月%d日%H:%M}"),
         by=SYSTEM,
         now=now,
     )

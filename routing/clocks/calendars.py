@@ -91,7 +91,8 @@ class DayKind(StrEnum):
 class DayRow:
     """One day that differs from the plain week: a row of the calendar's table.
 
-    `periods` are that day's own hours (a half day); empty means the usual ones. A day of rest has none.
+    `periods` are that day's own hours (a half day); empty means the usual ones. A day of rest has none. `whose` is
+    the unit above that declared it, empty where the calendar's own unit (or the city) did.
     """
 
     day: date
@@ -99,6 +100,7 @@ class DayRow:
     name: str = ""
     periods: tuple[Period, ...] = ()
     layer: Layer = Layer.STATUTORY
+    whose: str = ""
 
     def __post_init__(self) -> None:
         """Refuse hours on a day of rest and hours that overlap."""

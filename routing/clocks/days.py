@@ -17,6 +17,7 @@ from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.people.models import User
+from routing.catalogue.tree import above
 from routing.clocks.calendars import BadCalendar, DayRow, Layer, Period, WorkCalendar, china
 from routing.clocks.models import CalendarDay
 from routing.models import Department
@@ -31,19 +32,47 @@ _REMEMBERED_YEARS: Final = timedelta(days=3 * 366)
 
 @dataclass(frozen=True)
 class Calendars:
-    """The city's calendar and, on top of it, what each unit has declared for itself."""
+    """The city's calendar and, on top of it, what each unit has declared for itself and for those below it."""
 
     city: WorkCalendar
     units: Mapping[int, tuple[DayRow, ...]] = field(default_factory=dict)
+    #: Each unit with the one that it stands below, and what a unit is called.
+    parents: Mapping[int, int | None] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
     _made: dict[int, WorkCalendar] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, department_id: int | None) -> WorkCalendar:
-        """Return the calendar by which a unit works; without a unit, or without days of its own, the city's."""
-        if department_id is None or department_id not in self.units:
+        """Return the calendar by which a unit works; without a unit, or without days of its own, the city's.
+
+        A day that a unit above declared is the unit's too, unless it, or a nearer one, declared that day itself.
+        """
+        line = [] if department_id is None else [one for one in self._line(department_id) if one in self.units]
+        if department_id is None or not line:
             return self.city
         if department_id not in self._made:
-            self._made[department_id] = self.city.with_overrides(self.units[department_id], name="单位日历")
+            rows: dict[date, DayRow] = {}
+            for one in line:
+                for row in self.units[one]:
+                    rows.setdefault(row.day, row if one == department_id else replace(row, whose=self.names[one]))
+            self._made[department_id] = self.city.with_overrides(rows.values(), name="单位日历")
         return self._made[department_id]
+
+    def of_their_own(self) -> frozenset[int]:
+        """Return the units that do not simply work by the city's calendar: they or one above declared days."""
+        return frozenset(one for one in {*self.parents, *self.units} if any(up in self.units for up in self._line(one)))
+
+    def under(self, department_id: int) -> frozenset[int]:
+        """Return a unit with everything that stands below it."""
+        return frozenset(one for one in {department_id, *self.parents} if department_id in self._line(one))
+
+    def is_overruled(self, day: date, *, department_id: int, by_id: int | None) -> bool:
+        """Tell whether what `by_id` (none: the city) declares of a day is not the unit's: it or a nearer one spoke."""
+        for one in self._line(department_id):
+            if one == by_id:
+                return False
+            if any(row.day == day for row in self.units.get(one, ())):
+                return True
+        return False
 
     def having(self, row: DayRow | None, *, day: date, department_id: int | None) -> Calendars:
         """Return the calendars as they would be with another declaration for a day, or with none."""
@@ -51,9 +80,12 @@ class Calendars:
             kept = {one: had for one, had in self.city.rows.items() if one != day}
             under = china().rows.get(day)
             plain = replace(self.city, rows=kept if under is None else {**kept, day: under})
-            return Calendars(city=plain.with_overrides([row]) if row else plain, units=self.units)
+            return replace(self, city=plain.with_overrides([row]) if row else plain, _made={})
         rows = [one for one in self.units.get(department_id, ()) if one.day != day]
-        return Calendars(city=self.city, units={**self.units, department_id: (*rows, *([row] if row else []))})
+        return replace(self, units={**self.units, department_id: (*rows, *([row] if row else []))}, _made={})
+
+    def _line(self, department_id: int) -> tuple[int, ...]:
+        return (department_id, *above(self.parents, department_id))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +131,12 @@ def calendars(session: Session, *, today: date | None = None) -> Calendars:
             day, is_workday=is_workday, hours=hours, reason=reason, layer=Layer.UNIT if department_id else Layer.CENTRE
         )
         (units.setdefault(department_id, []) if department_id else declared).append(row)
+    tree = session.execute(select(Department.id, Department.parent_id, Department.short_name)).all()
     return Calendars(
         city=city.with_overrides(declared) if declared else city,
         units={department_id: tuple(found) for department_id, found in units.items()},
+        parents={unit: parent for unit, parent, _ in tree},
+        names={unit: name for unit, _, name in tree},
     )
 
 

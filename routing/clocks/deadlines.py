@@ -752,9 +752,9 @@ class _Walk:
         step = say.rest(run, tuple(names), declared=self.calendar.declared(run[0]), year=self.begin.year)
         self._tell(datetime.combine(run[0], time()), step)
 
-    def _declared_rest(self, day: date) -> tuple[str, str]:
+    def _declared_rest(self, day: date) -> tuple[str, str, str]:
         row = self.calendar.declared(day)
-        return (row.layer.value, row.name) if row is not None else ("", "")
+        return (row.layer.value, row.whose, row.name) if row is not None else ("", "", "")
 
     def _tell_unusual(self, day: date) -> None:
         if self.calendar.kind(day) in _UNUSUAL:

@@ -410,6 +410,11 @@ def _rules(session: Session, *, now: datetime) -> _Rules:
     return known
 
 
+def forget_rules(session: Session) -> None:
+    """Read profile and calendars again with the next count: what this process remembers may be from before a change."""
+    session.info.setdefault("granting", {}).pop("rules", None)
+
+
 def profile_in_force(session: Session, *, today: date) -> Profile:
     """Return the profile of what is dispatched on a day: the latest edition confirmed, else the shipped one chosen."""
     body = session.scalars(

@@ -258,7 +258,9 @@ class Recount(Base):
     words: Mapped[str] = mapped_column(comment="what was ordered and why, as the journals of the tickets tell it")
     ordered_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     ordered_at: Mapped[datetime]
-    expected: Mapped[int] = mapped_column(comment="how many tickets the page promised to move")
+    expected: Mapped[int] = mapped_column(comment="how many tickets the page said would move at most")
+    total: Mapped[int] = mapped_column(default=0, server_default="0", comment="how many open tickets are looked at")
+    looked: Mapped[int] = mapped_column(default=0, server_default="0")
     moved: Mapped[int] = mapped_column(default=0, server_default="0")
     after_ticket_id: Mapped[int] = mapped_column(default=0, server_default="0", comment="done up to this ticket")
     finished_at: Mapped[datetime | None]
@@ -269,6 +271,7 @@ class Recount(Base):
         CheckConstraint("(kind = 'calendar') = (was_workday IS NOT NULL)", name="calendar_has_before"),
         CheckConstraint("(kind = 'edition') = (edition_id IS NOT NULL)", name="edition_is_named"),
         CheckConstraint("words <> ''", name="has_words"),
+        CheckConstraint("moved <= looked", name="moved_was_looked_at"),
         # What was ordered last?
         Index("ix_recounts_ordered_at", text("ordered_at DESC"), text("id DESC")),
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, time
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, or_, select, tuple_, union
@@ -20,25 +20,30 @@ from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.errors import Conflict, Invalid
 from hotline.core.permissions import SYSTEM, Actor, Permission, require
 from hotline.people.models import User
+from hotline.telephony.models import TextMessage
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act, State
 from routing.answers.part_models import Subtask
 from routing.clocks import days, editions, granting
-from routing.clocks.calendars import Layer
 from routing.clocks.days import Calendars, DayWish
 from routing.clocks.deadlines import Change, Reclassified, clock_named, shifted
 from routing.clocks.granting import Spell
-from routing.clocks.models import Adjustment, AdjustmentState, ProfileEdition, Recount, RecountKind
+from routing.clocks.models import Adjustment, AdjustmentKind, AdjustmentState, ProfileEdition, Recount, RecountKind
 from routing.clocks.profiles import ClockName, Profile
 from routing.clocks.steps import moment_in_words
-from routing.events import RecountOrdered
+from routing.events import DeadlineMoved, RecountOrdered
 from routing.models import Department, Dispatch
 
 #: How many open tickets a page counts anew before somebody confirms; what is beyond is told as a number.
 MOST_SHOWN: Final = 500
 #: How many tickets are counted in one transaction.
 BATCH: Final = 100
+#: For how long after an order it is asked what went out in its first seconds, and how many such tickets at once.
+_LATE_FOR: Final = timedelta(minutes=5)
+_MOST_LATE: Final = 1_000
+#: The acts of which a citizen is told by text message with a date (routing.telling).
+TOLD_ACTS: Final = (Act.SUSPEND, Act.EXTEND, Act.RESUME)
 _OPEN: Final = (Dispatch.is_current, Dispatch.answered_at.is_(None), Dispatch.ended_at.is_(None))
 
 
@@ -65,8 +70,13 @@ class DayPreview:
 
     @property
     def complete(self) -> bool:
-        """Tell whether every open ticket was looked at."""
+        """Tell whether every open ticket was looked at, so that the number of those that move is exact."""
         return self.looked == self.open
+
+    @property
+    def most(self) -> int:
+        """Return how many tickets can move at most: those that were not looked at may all."""
+        return len(self.moved) + self.open - self.looked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +91,11 @@ class RecountView:
 def preview_day(session: Session, wish: DayWish, *, now: datetime) -> DayPreview:
     """Return which open tickets a declaration would move, from when to when; raises as `days.asked` does."""
     row = days.asked(session, wish, now=now)
-    calendars = days.calendars(session, today=local_day(now)).having(
-        row, day=wish.day, department_id=wish.department_id
-    )
-    concerned = _concerned_by(wish)
+    known = days.calendars(session, today=local_day(now))
+    calendars, units = known.having(row, day=wish.day, department_id=wish.department_id), _units(known, wish)
+    concerned = _concerned_by(wish.day, units)
     found = session.scalar(select(func.count()).select_from(Dispatch).where(*_OPEN, concerned)) or 0
-    parts = session.scalar(select(func.count()).select_from(Subtask).where(*_parts_of(wish))) or 0
+    parts = session.scalar(select(func.count()).select_from(Subtask).where(*_parts_of(wish.day, units))) or 0
     shown = session.execute(
         select(Dispatch, Ticket, Department.name)
         .join(Ticket, Ticket.id == Dispatch.ticket_id)
@@ -113,12 +122,12 @@ def preview_day(session: Session, wish: DayWish, *, now: datetime) -> DayPreview
 def order_day(session: Session, wish: DayWish, *, expected: int, by: Actor, now: datetime) -> Recount:
     """Declare a day, or take a declaration back, and order that every open ticket whose count it is in follows.
 
-    `expected` is how many the person was shown; `Conflict` when more would move by now.
+    `expected` is how many could move at most when the person looked; `Conflict` when more could by now.
     """
     require(by, Permission.SETTINGS_EDIT)
-    found = len(preview_day(session, wish, now=now).moved)
-    if found > expected:
-        raise Conflict(f"将变动的在办工单已由 {expected} 件增加到 {found} 件，请重新核对后确认。")
+    shown = preview_day(session, wish, now=now)
+    if shown.most > expected:
+        raise Conflict(f"将变动的在办工单已由 {expected} 件增加到 {shown.most} 件，请重新核对后确认。")
     was = days.calendars(session).of(wish.department_id).is_workday(wish.day)
     row = days.declare(session, wish, by=by, now=now)
     unit = session.get_one(Department, wish.department_id).name if wish.department_id is not None else "全市"
@@ -133,7 +142,7 @@ def order_day(session: Session, wish: DayWish, *, expected: int, by: Actor, now:
         words=f"工作日历调整：{unit} {wish.day.isoformat()} {said}{why}",
         ordered_by=by.user_id,
         ordered_at=now,
-        expected=found,
+        expected=shown.most,
     )
     return _ordered(session, order, now=now)
 
@@ -234,18 +243,55 @@ def carry_on(session: Session, *, recount_id: int, now: datetime) -> int:
     order = session.get_one(Recount, recount_id, with_for_update=True)  # its place is moved on below
     if order.finished_at is not None:
         return 0
-    ids = session.scalars(_next(order)).all()
-    calendars = days.calendars(session, today=local_day(now))
-    edition = session.get(ProfileEdition, order.edition_id) if order.edition_id is not None else None
-    moved = sum(_follow(session, ticket_id, order, edition=edition, calendars=calendars, now=now) for ticket_id in ids)
-    order.moved += moved
+    work = _work(session, order, now=now)
+    ids = session.scalars(_next(order, work.units)).all()
+    moved = _carried_out(session, work, ids, now=now)
+    order.looked, order.moved = order.looked + len(ids), order.moved + moved
     if len(ids) < BATCH:
-        order.finished_at = now
+        order.finished_at, order.total = now, order.looked
     else:
         order.after_ticket_id = ids[-1]
         event = RecountOrdered(recount_id=order.id, after_ticket_id=order.after_ticket_id)
         outbox.publish(session, event, now=now)
     return moved
+
+
+def follow_latecomers(session: Session, *, now: datetime) -> int:
+    """Count tickets anew that went out by a calendar of seconds ago, just after a day was declared; returns how many.
+
+    Another process may remember the calendars for as long as `granting.REMEMBERED`. What it sent out in that time may
+    stand where the order has been already. Called every minute; run twice it does nothing the second time.
+    """
+    found = 0
+    for order in session.scalars(
+        select(Recount)
+        .where(
+            Recount.kind == RecountKind.CALENDAR,
+            Recount.ordered_at <= now - granting.REMEMBERED,
+            Recount.ordered_at > now - _LATE_FOR,
+        )
+        .order_by(Recount.id)
+        .limit(BATCH)
+        .with_for_update()  # how many moved is written below
+    ):
+        work = _work(session, order, now=now)
+        assert order.day is not None  # noqa: S101 - the database holds it (calendar_has_day)
+        late = session.scalars(
+            select(Dispatch.ticket_id)
+            .where(
+                *_OPEN,
+                _concerned_by(order.day, work.units),
+                Dispatch.sent_at >= order.ordered_at,
+                Dispatch.sent_at <= order.ordered_at + granting.REMEMBERED,
+            )
+            .order_by(Dispatch.ticket_id)
+            .limit(_MOST_LATE)
+        ).all()
+        moved = _carried_out(session, work, late, now=now)
+        order.looked, order.moved, found = order.looked + moved, order.moved + moved, found + moved
+        if order.finished_at is not None:
+            order.total = order.looked
+    return found
 
 
 def latest(session: Session, *, kind: RecountKind, edition_id: int | None = None, most: int = 10) -> list[RecountView]:
@@ -265,14 +311,85 @@ def latest(session: Session, *, kind: RecountKind, edition_id: int | None = None
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """An order with what every ticket of a batch is counted by."""
+
+    order: Recount
+    edition: ProfileEdition | None
+    calendars: Calendars
+    #: The units whose days are meant; none where it is the whole city.
+    units: frozenset[int] | None
+    #: Tickets whose citizens were told a date by text message.
+    told: frozenset[int] = frozenset()
+
+
+def _work(session: Session, order: Recount, *, now: datetime) -> _Work:
+    # What this process remembers may be from before the day was declared.
+    granting.forget_rules(session)
+    calendars = days.calendars(session, today=local_day(now))
+    return _Work(
+        order=order,
+        edition=session.get(ProfileEdition, order.edition_id) if order.edition_id is not None else None,
+        calendars=calendars,
+        units=calendars.under(order.department_id) if order.department_id is not None else None,
+    )
+
+
+def text_key(adjustment_id: int, act: str) -> str:
+    """Return the key of the text message that tells of an act of an adjustment; it goes out once."""
+    return f"adjustment-{adjustment_id}-{act}"
+
+
+def _carried_out(session: Session, work: _Work, ids: Sequence[int], *, now: datetime) -> int:
+    """Count these tickets anew; returns how many deadlines moved."""
+    work = replace(work, told=told_a_date(session, ids))
+    return sum(_follow(session, ticket_id, work, now=now) for ticket_id in ids)
+
+
+def told_a_date(session: Session, ticket_ids: Sequence[int]) -> frozenset[int]:
+    """Return those of the tickets whose citizens were told a date of this round by text message (domain.md 2.8)."""
+    asked = session.execute(
+        select(Adjustment.id, Adjustment.ticket_id)
+        .join(Dispatch, Dispatch.id == Adjustment.dispatch_id)
+        .join(Ticket, Ticket.id == Adjustment.ticket_id)
+        .where(
+            Adjustment.ticket_id.in_(ticket_ids),
+            Adjustment.kind.in_((AdjustmentKind.SUSPENSION, AdjustmentKind.EXTENSION)),
+            Adjustment.state == AdjustmentState.APPROVED,
+            Dispatch.round == Ticket.rework_rounds,
+        )
+    ).all()
+    of_key = {text_key(adjustment_id, act.value): ticket_id for adjustment_id, ticket_id in asked for act in TOLD_ACTS}
+    if not of_key:
+        return frozenset()
+    sent = session.scalars(select(TextMessage.key).where(TextMessage.key.in_(list(of_key))))
+    return frozenset(of_key[key] for key in sent)
+
+
 def _ordered(session: Session, order: Recount, *, now: datetime) -> Recount:
+    calendars = days.calendars(session, today=local_day(now))
+    units = calendars.under(order.department_id) if order.department_id is not None else None
+    order.after_ticket_id = 0
+    order.total = session.scalar(select(func.count()).select_from(_concerned(order, units).subquery())) or 0
     session.add(order)
     session.flush()  # the event needs the id
     outbox.publish(session, RecountOrdered(recount_id=order.id, after_ticket_id=0), now=now)
     return order
 
 
-def _next(order: Recount) -> Any:  # noqa: ANN401 - a select of one column
+def _units(calendars: Calendars, wish: DayWish) -> frozenset[int] | None:
+    """Return the units that a day is declared for, those below with it; none where it is the whole city."""
+    return calendars.under(wish.department_id) if wish.department_id is not None else None
+
+
+def _next(order: Recount, units: frozenset[int] | None) -> Any:  # noqa: ANN401 - a select of one column
+    both = _concerned(order, units, most=BATCH).subquery()
+    return select(both.c.ticket_id).order_by(both.c.ticket_id).limit(BATCH)
+
+
+def _concerned(order: Recount, units: frozenset[int] | None, *, most: int | None = None) -> Any:  # noqa: ANN401 - as above
+    """Return the query of the tickets that an order has still to look at, of each sort the first ones or all."""
     if order.kind is RecountKind.EDITION:
         standing = editions.standing().subquery()
         key = (standing.c.source, standing.c.request_type, standing.c.urgency, standing.c.sla_class)
@@ -281,33 +398,24 @@ def _next(order: Recount) -> Any:  # noqa: ANN401 - a select of one column
             select(standing.c.ticket_id)
             .where(standing.c.ticket_id > order.after_ticket_id, _tuple_in(key, chosen))
             .order_by(standing.c.ticket_id)
-            .limit(BATCH)
+            .limit(most)
         )
     assert order.day is not None  # noqa: S101 - the database holds it (calendar_has_day)
-    wish = DayWish(day=order.day, department_id=order.department_id, is_workday=None)
-    both = union(
+    return union(
         select(Dispatch.ticket_id)
-        .where(*_OPEN, _concerned_by(wish), Dispatch.ticket_id > order.after_ticket_id)
+        .where(*_OPEN, _concerned_by(order.day, units), Dispatch.ticket_id > order.after_ticket_id)
         .order_by(Dispatch.ticket_id)
-        .limit(BATCH),
+        .limit(most),
         select(Subtask.ticket_id)
-        .where(*_parts_of(wish), Subtask.ticket_id > order.after_ticket_id)
+        .where(*_parts_of(order.day, units), Subtask.ticket_id > order.after_ticket_id)
         .order_by(Subtask.ticket_id)
-        .limit(BATCH),
-    ).subquery()
-    return select(both.c.ticket_id).order_by(both.c.ticket_id).limit(BATCH)
+        .limit(most),
+    )
 
 
-def _follow(
-    session: Session,
-    ticket_id: int,
-    order: Recount,
-    *,
-    edition: ProfileEdition | None,
-    calendars: Calendars,
-    now: datetime,
-) -> int:
+def _follow(session: Session, ticket_id: int, work: _Work, *, now: datetime) -> int:
     """Count one ticket anew and write it down where its deadline moved; returns how many did, one or none."""
+    order, edition = work.order, work.edition
     ticket = tickets.lock(session, ticket_id)
     row = session.scalars(
         select(Dispatch).where(Dispatch.ticket_id == ticket_id, *_OPEN).with_for_update()
@@ -329,8 +437,10 @@ def _follow(
                 now=order.ordered_at,
             )
         granting.recount(session, ticket, row, now=now)
-        parts = _shifted_parts(session, row, order, calendars=calendars) if edition is None else []
+        parts = _shifted_parts(session, row, work) if edition is None else []
         moved = edition is not None or row.due_at != before
+        if row.due_at != before:
+            row.moved_at, row.moved_from = now, before
         if moved or parts:
             details: dict[str, Any] = {"before": before.isoformat(), "due": row.due_at.isoformat(), "recount": order.id}
             if parts:
@@ -343,45 +453,44 @@ def _follow(
     session.flush()  # the lead's deadline first: the database holds that no part goes beyond it
     for part, _, due in parts:
         part.due_at = due
+    if row.due_at != before and ticket_id in work.told:
+        outbox.publish(session, DeadlineMoved(ticket_id=ticket_id, dispatch_id=row.id, recount_id=order.id), now=now)
     return int(moved)
 
 
-def _shifted_parts(
-    session: Session, row: Dispatch, order: Recount, *, calendars: Calendars
-) -> list[tuple[Subtask, str, datetime]]:
+def _shifted_parts(session: Session, row: Dispatch, work: _Work) -> list[tuple[Subtask, str, datetime]]:
     """Return the counted parts of a ticket that keep their number of working days by another deadline."""
+    order = work.order
     assert order.day is not None  # noqa: S101 - the database holds it (calendar_has_day)
     assert order.was_workday is not None  # noqa: S101 - as above (calendar_has_before)
-    wish = DayWish(day=order.day, department_id=order.department_id, is_workday=None)
     found = []
     for part, unit in session.execute(
         select(Subtask, Department.name)
         .join(Department, Department.id == Subtask.department_id)
-        .where(Subtask.dispatch_id == row.id, *_parts_of(wish))
+        .where(Subtask.dispatch_id == row.id, *_parts_of(order.day, work.units))
         .order_by(Subtask.id)
     ):
-        calendar = calendars.of(part.department_id)
-        declared = calendar.declared(order.day)
-        its_own = order.department_id is None and declared is not None and declared.layer is Layer.UNIT
+        its_own = work.calendars.is_overruled(order.day, department_id=part.department_id, by_id=order.department_id)
         if its_own or local_day(part.given_at) >= order.day:
             continue
+        calendar = work.calendars.of(part.department_id)
         due = min(shifted(calendar, part.due_at, day=order.day, was_workday=order.was_workday), row.due_at)
         if due != part.due_at:
             found.append((part, unit, due))
     return found
 
 
-def _concerned_by(wish: DayWish) -> ColumnElement[bool]:
-    """Say which open dispatches a day can be in the count of."""
-    begins = datetime.combine(wish.day, time(), tzinfo=SHANGHAI)
+def _concerned_by(day: date, units: frozenset[int] | None) -> ColumnElement[bool]:
+    """Say which open dispatches a day of these units (none: of the city) can be in the count of."""
+    begins = datetime.combine(day, time(), tzinfo=SHANGHAI)
     late_enough = or_(Dispatch.due_at >= begins, Dispatch.sign_due_at >= begins)
-    return late_enough if wish.department_id is None else late_enough & (Dispatch.department_id == wish.department_id)
+    return late_enough if units is None else late_enough & Dispatch.department_id.in_(units)
 
 
-def _parts_of(wish: DayWish) -> tuple[ColumnElement[bool], ...]:
-    begins = datetime.combine(wish.day, time(), tzinfo=SHANGHAI)
+def _parts_of(day: date, units: frozenset[int] | None) -> tuple[ColumnElement[bool], ...]:
+    begins = datetime.combine(day, time(), tzinfo=SHANGHAI)
     found = (Subtask.ended_at.is_(None), Subtask.due_chosen.is_(False), Subtask.due_at >= begins)
-    return found if wish.department_id is None else (*found, Subtask.department_id == wish.department_id)
+    return found if units is None else (*found, Subtask.department_id.in_(units))
 
 
 def _due(

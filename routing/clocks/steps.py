@@ -179,6 +179,8 @@ def _worked(day: date, *, counted: str, declared: DayRow | None, year: int, **va
 
 
 def _whose(row: DayRow) -> str:
+    if row.whose:
+        return f"该单位随上级单位{row.whose}"
     return "该单位" if row.layer is Layer.UNIT else "本市"
 
 
@@ -187,7 +189,8 @@ def _why(row: DayRow) -> str:
 
 
 def _by_whom(row: DayRow) -> dict[str, str | int]:
-    return {"layer": row.layer.value, "reason": row.name}
+    told: dict[str, str | int] = {"layer": row.layer.value, "reason": row.name}
+    return told | {"unit": row.whose} if row.whose else told
 
 
 def suspended(begin: datetime, end: datetime, *, reason: str, lost: timedelta | int, unit: Unit) -> Step:

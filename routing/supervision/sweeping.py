@@ -433,11 +433,11 @@ class _Plan:
             counted=True,
             kind=kind.value,
             **self._due(self.calendar, kind),
-            # Units that keep days of their own have deadlines of their own.
+            # Units that keep days of their own, or follow one above, have deadlines of their own.
             own=json.dumps(
                 {
                     unit: {name: at.isoformat() for name, at in self._due(self.calendars.of(unit), kind).items()}
-                    for unit in self.calendars.units
+                    for unit in self.calendars.of_their_own()
                 }
             ),
             **given,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,18 +17,23 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hotline.core.clock import SHANGHAI
+from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid
+from hotline.core.outbox import OutboxRow
 from hotline.core.permissions import Actor, Role
+from hotline.telephony.models import TextMessage
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.queries import timeline
 from hotline.tickets.states import Act
 from routing import actions as routing
+from routing import telling
 from routing.answers import parts
 from routing.answers.part_models import PartKind, Subtask
 from routing.clocks import adjusting, days, editions, granting, profiles, recounting
 from routing.clocks.calendars import china
 from routing.clocks.days import DayWish
 from routing.clocks.models import CalendarDay, ProfileEdition, Recount
+from routing.events import ClockAdjusted, DeadlineMoved
 from routing.models import Department, Dispatch
 from routing.queries import current_dispatch
 from routing.supervision import acting
@@ -697,3 +703,204 @@ def test_rework_is_counted_by_what_is_in_force_then(city: City) -> None:
         city.session, city.first, sla_class=granting.REWORK, department_id=city.market.id, now=later
     )
     assert granted.profile == "default 2026.2"
+
+
+# --- units below, citizens and the desk --------------------------------------------------------------------------
+
+
+def below(city: City, unit: Department, name: str) -> Department:
+    return make_department(city.session, name=name, parent_id=unit.id)
+
+
+def test_units_below_follow_unless_they_declared_the_day_themselves(city: City) -> None:
+    """District, street, handlers: each follows the nearest that spoke of the day; others are not touched."""
+    street = below(city, city.market, "青山街道")
+    team, shift = below(city, street, "青山街道网格队"), below(city, street, "青山街道值班队")
+    sent = {unit.name: city.sends("09 16:40", unit) for unit in (street, team, shift)}
+    city.orders(city.wish(14, unit=shift, work=True, reason="值班安排"), "12 09:00")
+    shown = recounting.preview_day(city.session, city.wish(14, unit=city.market), now=at("12 10:00"))
+    assert {one.number for one in shown.moved} == {
+        one.number for one in (city.first, sent["青山街道"], sent["青山街道网格队"])
+    }
+    order = city.orders(city.wish(14, unit=city.market), "12 10:00")
+    assert (order.looked, order.moved, order.total) == (4, 3, 4)
+    assert [city.due(one) for one in (city.first, *sent.values(), city.second)] == [
+        "10-23 18:00",
+        "10-23 18:00",
+        "10-23 18:00",
+        "10-22 18:00",
+        "10-22 18:00",
+    ]
+    told = "该单位随上级单位市市场监管局 10月14日（周三）放假（机关事务管理局 2026 年 9 号），不计入"
+    assert told in city.steps(sent["青山街道网格队"])
+    assert "该单位 10月14日（周三）放假（机关事务管理局 2026 年 9 号），不计入" in city.steps(city.first)
+    # The street speaks for its handlers; that the bureau takes its day back moves nobody below the street any more.
+    city.orders(city.wish(14, unit=street, work=True, reason="街道通知"), "12 11:00")
+    assert [city.due(sent[name]) for name in ("青山街道", "青山街道网格队")] == ["10-22 18:00", "10-22 18:00"]
+    back = city.orders(city.wish(14, unit=city.market, work=None), "12 12:00")
+    assert (back.moved, city.due(city.first)) == (1, "10-22 18:00")
+
+
+def test_a_new_dispatch_below_counts_by_the_day_of_the_unit_above(city: City) -> None:
+    city.orders(city.wish(14, unit=city.market), "12 09:00")
+    team = below(city, below(city, city.market, "青山街道"), "青山街道网格队")
+    assert city.due(city.sends("12 09:30", team)) == "10-27 18:00"
+
+
+def test_a_part_below_follows_the_unit_above_and_not_when_it_declared_itself(city: City) -> None:
+    team = below(city, city.housing, "房管所")
+    city.sends("09 16:40", city.market)
+    part = parts.share(
+        city.session,
+        ticket_id=city.first.id,
+        kind=PartKind.ASSIST,
+        department_id=team.id,
+        words="请核实房屋情况。",
+        by=city.dispatcher,
+        now=at("10 10:00"),
+    )
+    city.orders(city.wish(20, unit=team, work=True), "12 09:00")
+    city.orders(city.wish(20, unit=city.housing), "12 10:00")
+    assert city.session.get_one(Subtask, part.id).due_at == at("21 18:00")
+    city.orders(city.wish(19, unit=city.housing), "12 11:00")
+    city.session.refresh(part)
+    assert part.due_at == at("22 18:00")
+
+
+def test_a_notice_to_a_unit_below_is_due_by_the_days_of_the_unit_above(city: City) -> None:
+    calendars = days.calendars(city.session)
+    team = below(city, city.market, "市场监管所")
+    city.orders(city.wish(13, unit=city.market), "12 09:00")
+    calendars = days.calendars(city.session)
+    assert calendars.of_their_own() == {city.market.id, team.id}
+    assert not calendars.of(team.id).is_workday(october(13))
+    assert calendars.of(city.housing.id) == calendars.city
+
+
+def extended(city: City, ticket: Ticket, unit: Department) -> None:
+    """Extend a ticket by a day, of which the citizen is told by text message."""
+    responder = make_actor(city.session, Role.RESPONDER, departments=[unit], now=at("09 16:40"))
+    wish = adjusting.ask_extension(
+        city.session, ticket_id=ticket.id, workdays=1, reason="复杂", basis="第十八条", by=responder, now=at("10 09:40")
+    )
+    adjusting.decide(
+        city.session, adjustment_id=wish.id, approve=True, words="", by=city.dispatcher, now=at("10 10:00")
+    )
+    told = ClockAdjusted(ticket_id=ticket.id, adjustment_id=wish.id, what=Act.EXTEND.value)
+    telling.tell_citizen(city.session, told, now=at("10 10:00"))
+
+
+def announced(city: City) -> list[DeadlineMoved]:
+    rows = city.session.scalars(select(OutboxRow).where(OutboxRow.event == "DeadlineMoved").order_by(OutboxRow.id))
+    return [DeadlineMoved(**row.payload) for row in rows]
+
+
+def texts(city: City) -> list[str]:
+    rows = city.session.scalars(select(TextMessage).where(TextMessage.purpose == "clock_recount"))
+    return [keyring_of(city.session).open(row.sealed)["body"] for row in rows]
+
+
+def test_a_citizen_who_was_told_a_date_learns_of_the_new_one_once(city: City) -> None:
+    extended(city, city.first, city.market)
+    assert city.due(city.first) == "10-23 18:00"
+    city.orders(city.wish(14, reason="台风停工通知"), "12 10:00")
+    [event] = announced(city)  # the second citizen was told no date: the tracking page shows his
+    assert event.ticket_id == city.first.id
+    for _ in range(2):
+        assert telling.tell_of_move(city.session, event, now=at("12 10:01"))
+    assert texts(city) == [
+        f"【12345热线】您反映的事项（{city.first.number}）因工作日安排调整，办理期限改为 10月26日18:00。"
+    ]
+
+
+@pytest.mark.parametrize("given", [{"phone": "04122345678"}, {"phone": "", "phone_needed": False}])
+def test_who_has_no_mobile_number_gets_no_text(city: City, given: dict[str, Any]) -> None:
+    mute = city.sends("09 16:40", city.market, **given)
+    extended(city, mute, city.market)
+    city.orders(city.wish(14, reason="台风停工通知"), "12 10:00")
+    assert announced(city) == []
+    event = DeadlineMoved(
+        ticket_id=mute.id,
+        dispatch_id=current_dispatch(city.session, mute.id).id,  # type: ignore[union-attr] # it was sent
+        recount_id=city.session.scalars(select(Recount.id)).one(),
+    )
+    assert not telling.tell_of_move(city.session, event, now=at("12 10:01"))
+
+
+def test_nobody_is_told_of_the_date_of_a_ticket_that_was_given_back(city: City) -> None:
+    extended(city, city.first, city.market)
+    city.orders(city.wish(14, reason="台风停工通知"), "12 10:00")
+    [event] = announced(city)
+    responder = make_actor(city.session, Role.RESPONDER, departments=[city.market], now=at("09 16:40"))
+    returned_ticket(
+        city.session, city.first, words="属住建职责", by=responder, reviewer=city.dispatcher, now=at("12 10:30")
+    )
+    assert not telling.tell_of_move(city.session, event, now=at("12 10:31"))
+
+
+def test_an_edition_that_moves_a_told_date_is_told_too(city: City) -> None:
+    extended(city, city.first, city.market)
+    edition = planned(city, on=october(12), now="12 08:00")
+    order = recounting.order_edition(
+        city.session,
+        edition_id=edition.id,
+        keys=[("", "投诉", "一般", "")],
+        words="令",
+        expected=2,
+        by=city.administrator,
+        now=at("12 09:00"),
+    )
+    recounting.carry_on(city.session, recount_id=order.id, now=at("12 09:00"))
+    [event] = announced(city)
+    telling.tell_of_move(city.session, event, now=at("12 09:01"))
+    assert texts(city) == [
+        f"【12345热线】您反映的事项（{city.first.number}）因办理时限规定调整，办理期限改为 10月21日18:00。"
+    ]
+    row = current_dispatch(city.session, city.first.id)
+    assert row is not None
+    assert (row.moved_at, row.moved_from) == (at("12 09:00"), at("23 18:00"))
+
+
+def test_a_worker_that_remembers_the_calendar_of_before_counts_by_the_new_one(city: City) -> None:
+    """The worker sent a ticket out seconds ago and remembers the calendars; another process declares the day."""
+    city.sends("12 09:59", city.market)
+    stale = city.session.info["granting"]["rules"]
+    order = recounting.order_day(
+        city.session, city.wish(14, unit=city.market), expected=9, by=city.administrator, now=at("12 10:00")
+    )
+    city.session.info["granting"]["rules"] = stale
+    assert recounting.carry_on(city.session, recount_id=order.id, now=at("12 10:00")) == 2
+    assert city.due(city.first) == "10-23 18:00"
+
+
+def test_a_ticket_sent_out_by_a_calendar_of_seconds_ago_is_made_up_for(city: City) -> None:
+    stale = days.calendars(city.session)
+    order = city.orders(city.wish(14, unit=city.market), "12 10:00")
+    granting._rules(city.session, now=at("12 10:00"))  # another process's memory
+    known = city.session.info["granting"]["rules"]
+    city.session.info["granting"]["rules"] = dataclasses.replace(known, calendars=stale)
+    late = city.sends("12 10:00", city.market)
+    assert city.due(late) == "10-26 18:00"
+    assert recounting.follow_latecomers(city.session, now=at("12 10:00")) == 0  # too early: others may still send so
+    assert recounting.follow_latecomers(city.session, now=at("12 10:01")) == 1
+    assert recounting.follow_latecomers(city.session, now=at("12 10:02")) == 0
+    assert (city.due(late), order.moved, order.looked, order.total) == ("10-27 18:00", 2, 2, 2)
+
+
+def test_what_was_not_looked_at_may_move_and_is_said_so(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recounting, "MOST_SHOWN", 1)
+    city.sends("09 16:40", city.market)
+    shown = recounting.preview_day(city.session, city.wish(14, unit=city.market), now=at("12 10:00"))
+    assert (len(shown.moved), shown.looked, shown.open, shown.complete, shown.most) == (1, 1, 2, False, 2)
+    with pytest.raises(Conflict, match="1 件增加到 2 件"):
+        recounting.order_day(
+            city.session, city.wish(14, unit=city.market), expected=1, by=city.administrator, now=at("12 10:00")
+        )
+
+
+def test_the_database_holds_what_a_recount_may_say(city: City) -> None:
+    order = city.orders(city.wish(14, unit=city.market), "12 10:00")
+    with pytest.raises(IntegrityError, match="moved_was_looked_at"), city.session.begin_nested():
+        city.session.execute(text("UPDATE recounts SET moved = looked + 1 WHERE id = :id"), {"id": order.id})
+    with pytest.raises(IntegrityError, match="moved_has_before"), city.session.begin_nested():
+        city.session.execute(text("UPDATE dispatches SET moved_at = now(), moved_from = NULL"))

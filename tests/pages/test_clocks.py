@@ -16,13 +16,15 @@ from werkzeug.datastructures import MultiDict
 from hotline.core import clock
 from hotline.core.clock import local_day
 from hotline.core.permissions import Role
+from hotline.tickets.models import Ticket
 from hotline.wiring import Installation
 from routing.clocks import days, recounting
 from routing.clocks.calendars import china
 from routing.clocks.editions import in_force
 from routing.clocks.models import CalendarDay, ProfileEdition, Recount
 from routing.clocks.profiles import load, written
-from tests.makers import dispatched_ticket, make_department, make_user, sign_in
+from routing.models import Department, Dispatch
+from tests.makers import dispatched_ticket, make_actor, make_department, make_user, sign_in
 
 #: Pages live by the real clock. A complaint of now is due after ten working days; the third is the day in question.
 TODAY = local_day(clock.now())
@@ -64,7 +66,7 @@ def test_a_day_of_a_unit_is_shown_confirmed_listed_and_taken_back(browser: Flask
     page = browser.get("/admin/calendar?unit=lighting").text
     assert "工作日历：市路灯管理处" in page
     assert "机关事务管理局 9 号（本单位）" in page
-    assert "已完成，变动 1 件" in page
+    assert "已完成，核算 1 件，变动 1 件" in page
     assert "机关事务管理局 9 号" not in browser.get("/admin/calendar?unit=parks").text.split("今后六十天")[-1]
     back = {"day": DAY.isoformat(), "kind": "back", "unit": "lighting"}
     assert "恢复原有安排" in browser.post("/admin/calendar", data=back).text
@@ -72,6 +74,55 @@ def test_a_day_of_a_unit_is_shown_confirmed_listed_and_taken_back(browser: Flask
     with tools.db.read() as session:
         assert [one.row.ended_at is not None for one in days.listed(session).rows] == [True]
     assert "已取消" in browser.get("/admin/calendar").text
+
+
+def test_a_unit_below_sees_where_its_day_comes_from(browser: FlaskClient, tools: Installation) -> None:
+    with tools.db.begin() as session:
+        above = session.scalars(select(Department).where(Department.code == "lighting")).one()
+        make_department(session, "lamps", name="路灯维修队", parent_id=above.id)
+    browser.post("/admin/calendar", data={**REST, "expected": "1"})
+    ahead = browser.get("/admin/calendar?unit=lamps").text.split("今后六十天")[-1]
+    assert "机关事务管理局 9 号（随上级单位" in ahead
+
+
+def test_a_big_order_says_how_many_at_least_and_at_most_and_how_far_it_is(
+    browser: FlaskClient, tools: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recounting, "MOST_SHOWN", 1)
+    monkeypatch.setattr(recounting, "BATCH", 1)
+    wish = {**REST, "unit": ""}
+    shown = browser.post("/admin/calendar", data=wish).text
+    assert "至少 1 件、至多 2 件" in shown
+    assert 'name="expected" value="2"' in shown
+    browser.post("/admin/calendar", data={**wish, "expected": "2"})
+    assert "已核算 0 / 2 件，变动 0 件" in browser.get("/admin/calendar").text
+    carried_out(tools)
+    part = browser.get("/admin/calendar/orders").text
+    assert "已核算 1 / 2 件，变动 1 件" in part
+    assert 'hx-trigger="every 2s"' in part
+    carried_out(tools)
+    carried_out(tools)
+    done = browser.get("/admin/calendar/orders").text
+    assert "已完成，核算 2 件，变动 2 件" in done
+    assert "hx-trigger" not in done
+
+
+def test_the_unit_sees_at_its_desk_that_a_deadline_was_moved(
+    browser: FlaskClient, client: FlaskClient, tools: Installation
+) -> None:
+    with tools.db.begin() as session:
+        lighting = session.scalars(select(Department).where(Department.code == "lighting")).one()
+        make_actor(session, Role.RESPONDER, departments=[lighting], login="lamp.keeper", now=clock.now())
+        number = session.scalars(
+            select(Ticket.number).join(Dispatch).where(Dispatch.department_id == lighting.id)
+        ).one()
+    browser.post("/admin/calendar", data={**REST, "expected": "1"})
+    carried_out(tools)
+    client.post("/sign-out")
+    sign_in(client, "lamp.keeper")
+    assert "原为" in client.get("/department").text
+    shown = client.get(f"/department/{number}").text
+    assert re.search(rf"办理时限已于 .{{16}} 由 {DUE} 18:00 调整为\s+{THEN} 18:00", shown)
 
 
 def test_a_day_of_the_city_moves_both(browser: FlaskClient, tools: Installation) -> None:
@@ -180,7 +231,7 @@ def test_an_edition_is_written_compared_confirmed_and_followed(browser: FlaskCli
     assert browser.post(f"{address}/move", data={**order, "count:|投诉|一般|": "1"}).status_code == 409
     assert browser.post(f"{address}/move", data=order).status_code == 303
     assert carried_out(tools) == 2
-    assert "变动 2 件" in browser.get(address).text
+    assert "核算 2 件，变动 2 件" in browser.get(address).text
     assert "default 2026.2" in browser.get("/admin/profiles").text
     assert browser.post(f"{address}/withdraw").status_code == 409
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from hotline.core.clock import local_day
@@ -19,7 +19,7 @@ from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
 from routing import queries as routing_queries
 from routing.clocks import days, recounting
-from routing.clocks.calendars import ALARM_DAYS_AHEAD
+from routing.clocks.calendars import ALARM_DAYS_AHEAD, DayRow, Layer
 from routing.clocks.days import DayView, DayWish
 from routing.clocks.models import RecountKind
 from routing.clocks.recounting import DayPreview, Moved, RecountView
@@ -71,7 +71,22 @@ class OrderLine:
     ordered: str
     ordered_by: str
     moved: int
+    looked: int
+    total: int
     finished: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrdersPart:
+    """The last orders, asked for again every other second while one is being carried out."""
+
+    rows: Sequence[OrderLine]
+    href: str
+
+    @property
+    def running(self) -> bool:
+        """Tell whether one is being carried out."""
+        return any(not row.finished for row in self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +100,7 @@ class CalendarPage:
     alarm: bool
     ahead: Sequence[DayLine]
     declared: Sequence[DeclaredLine]
-    orders: Sequence[OrderLine]
+    orders: OrdersPart
     turn: Turn
     today: str
     values: Mapping[str, str]
@@ -112,6 +127,8 @@ class ConfirmPage:
     scope: str
     reason: str
     count: int
+    #: How many can move at most; the same where every open ticket was looked at.
+    most: int
     looked: int
     open: int
     parts: int
@@ -151,6 +168,21 @@ def declare() -> ResponseReturnValue:
     return redirect(url_for("calendar.show", unit=values["unit"] or None), 303)
 
 
+@bp.get("/orders")
+@page(Permission.SETTINGS_EDIT)
+def orders() -> ResponseReturnValue:
+    """Tell how far the last orders have come: of days, or of one edition."""
+    return render_template("clocks/orders.html", orders=orders_part(forms.whole("edition", source=request.args)))
+
+
+def orders_part(edition_id: int | None = None) -> OrdersPart:
+    """Return the last orders of days, or of one edition, as pages show them."""
+    kind = RecountKind.CALENDAR if edition_id is None else RecountKind.EDITION
+    with db().read() as session:
+        found = recounting.latest(session, kind=kind, edition_id=edition_id, most=5)
+    return OrdersPart(rows=[_order_line(one) for one in found], href=url_for("calendar.orders", edition=edition_id))
+
+
 def _wish(session: Any, values: Mapping[str, str]) -> tuple[DayWish, str]:  # noqa: ANN401 - a session; pages import no SQLAlchemy
     problems: dict[str, str] = {}
     try:
@@ -183,14 +215,13 @@ def _page(values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence
             raise NotFound("没有这个承办单位。")
         calendar = days.calendars(session).of(unit.id if unit else None)
         found = days.listed(session, department_id=unit.id if unit else None, cursor=cursor)
-        orders = recounting.latest(session, kind=RecountKind.CALENDAR, most=5)
         units = routing_queries.departments(session)
     ahead = calendar.confirmed_days_ahead(today)
     lines = []
     for offset in range(ALARM_DAYS_AHEAD + 1):
         day = today + timedelta(days=offset)
         declared, confirmed = calendar.declared(day), calendar.is_confirmed(day)
-        whose = "" if declared is None else "（本单位）" if declared.layer.value == "unit" else "（本市）"
+        whose = _whose(declared) if declared else ""
         lines.append(
             DayLine(
                 day=day.isoformat(),
@@ -213,12 +244,18 @@ def _page(values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence
         alarm=alarm,
         ahead=lines,
         declared=[_declared(one, today=today) for one in found.rows],
-        orders=[order_line(one) for one in orders],
+        orders=orders_part(),
         turn=turn(found, cursor=cursor, unit=unit.code if unit else None),
         today=today.isoformat(),
         values={**{name: forms.asked(name) for name in _NAMES}, **(values or {}), "unit": unit.code if unit else ""},
         errors=errors or {},
     )
+
+
+def _whose(row: DayRow) -> str:
+    if row.whose:
+        return f"（随上级单位{row.whose}）"
+    return "（本单位）" if row.layer is Layer.UNIT else "（本市）"
 
 
 def _declared(found: DayView, *, today: date) -> DeclaredLine:
@@ -242,7 +279,7 @@ def _declared(found: DayView, *, today: date) -> DeclaredLine:
     )
 
 
-def order_line(found: RecountView) -> OrderLine:
+def _order_line(found: RecountView) -> OrderLine:
     """Return how far an order has been carried out as pages show it."""
     row = found.row
     return OrderLine(
@@ -250,6 +287,8 @@ def order_line(found: RecountView) -> OrderLine:
         ordered=present.short(row.ordered_at, now=now()),
         ordered_by=found.ordered_by,
         moved=row.moved,
+        looked=min(row.looked, row.total),
+        total=row.total,
         finished=row.finished_at is not None,
     )
 
@@ -262,6 +301,7 @@ def _confirm(wish: DayWish, values: Mapping[str, str], unit: str, preview: DayPr
         scope=unit,
         reason=values["reason"],
         count=len(preview.moved),
+        most=preview.most,
         looked=preview.looked,
         open=preview.open,
         parts=preview.parts,

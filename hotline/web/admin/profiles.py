@@ -15,13 +15,13 @@ from hotline.core.errors import Conflict, HotlineError, Invalid, NotFound
 from hotline.core.permissions import Permission
 from hotline.web import forms, present
 from hotline.web.admin import limits
-from hotline.web.admin.calendar import MovedLine, OrderLine, moved_line, order_line
+from hotline.web.admin.calendar import MovedLine, OrdersPart, moved_line, orders_part
 from hotline.web.admin.limits import Form
 from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
 from routing.clocks import editions, granting, profiles, recounting
 from routing.clocks.editions import ClassChange, Difference, EditionView, Key
-from routing.clocks.models import ProfileEdition, RecountKind
+from routing.clocks.models import ProfileEdition
 from routing.clocks.profiles import Profile
 
 bp = Blueprint("profiles", __name__, url_prefix="/admin/profiles")
@@ -125,7 +125,7 @@ class EditionPage:
     more_classes: int
     total: int
     sample: Sequence[tuple[MovedLine, str]]
-    orders: Sequence[OrderLine]
+    orders: OrdersPart
     is_draft: bool
     may_confirm: bool
     may_withdraw: bool
@@ -406,7 +406,6 @@ def _edition(
         profile = Profile.from_mapping(row.body)
         changed = editions.changes(session, profile)
         sampled = recounting.sample(session, row, changed)
-        orders = recounting.latest(session, kind=RecountKind.EDITION, edition_id=edition_id)
     state, tone = _state(row, current=current)
     in_force = current is not None and current.id == row.id
     return EditionPage(
@@ -425,7 +424,7 @@ def _edition(
         more_classes=max(0, len(changed) - _MOST_CLASSES),
         total=sum(one.count for one in changed),
         sample=[(moved_line(one.moved), one.class_words) for one in sampled],
-        orders=[order_line(one) for one in orders],
+        orders=orders_part(edition_id),
         is_draft=row.confirmed_at is None and row.withdrawn_at is None,
         may_confirm=row.confirmed_at is None and row.withdrawn_at is None and row.effective_on >= today,
         may_withdraw=row.withdrawn_at is None and (row.confirmed_at is None or row.effective_on > today),

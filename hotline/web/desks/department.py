@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -55,6 +55,8 @@ bp = Blueprint("department", __name__)
 PAGE_ROWS: Final = 30
 #: How many tickets one person signs for at once.
 MOST_AT_ONCE: Final = 100
+#: For so long the unit is shown that a deadline was moved without its doing.
+MOVED_LATELY: Final = timedelta(days=7)
 WAYS: Final = ("电话", "短信", "上门", "其他")
 TABS: Final[Mapping[str, str]] = {
     "unsigned": "待签收",
@@ -91,6 +93,8 @@ class InboxRow:
     marks: tuple[Label, ...]
     sign_due: DeadlineView
     due: DeadlineView
+    #: Where the deadline was before a declared day or an edition moved it these days; else empty.
+    moved: str
     registered: str
     answered: str
     tone: str | None
@@ -235,6 +239,8 @@ class WorkPage:
     confidential: bool
     anonymous: bool
     due: DeadlineView
+    #: That a declared day or an edition moved the deadline these days, from when to when; else empty.
+    moved: str
     clocks: tuple[ClockView, ...]
     department: str
     sent_at: str
@@ -578,11 +584,16 @@ def _row(row: TicketRow) -> InboxRow:
         marks=_marks(rounds=row.rework_rounds, repeats=row.repeats, kind=row.kind, flags=()),
         sign_due=sign_due,
         due=due,
+        moved=f"原为 {present.short(row.moved_from, now=now())}" if mine and _moved_lately(row) else "",
         registered=present.short(row.registered_at, now=now()),
         answered=present.short(row.answered_at, now=now()),
         tone="danger" if "overdue" in {due.state, sign_due.state} else None,
         may_sign=waits and actor().can(Permission.TICKET_SIGN),
     )
+
+
+def _moved_lately(row: TicketRow | DispatchView) -> bool:
+    return row.moved_at is not None and row.moved_at > now() - MOVED_LATELY
 
 
 def _urgency(urgency: Urgency) -> Label | None:
@@ -662,6 +673,10 @@ def _work(
         due=present.deadline(shown.due_at, now=now(), done_at=shown.answered_at, stands_until=shown.suspended_until)
         if in_hand or shown.answered_at
         else present.deadline(None, now=now()),
+        moved=f"办理时限已于 {present.moment(shown.moved_at)} 由 {present.moment(shown.moved_from)} 调整为"
+        f" {present.moment(shown.due_at)}，依据见“时限”中的计算步骤。"
+        if in_hand and _moved_lately(shown)
+        else "",
         clocks=clocks_of(shown),
         department=shown.department,
         sent_at=present.moment(shown.sent_at),
