@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, func, or_, select, update
+from sqlalchemy import Table, bindparam, func, or_, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import write_new
+from hotline.core.db import constraint_of, write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import find, redact
@@ -47,6 +48,8 @@ from routing.models import (
 from routing.queries import current_dispatch, department_by_code, holding, vetting_waits
 from routing.relations.models import Merge
 
+#: Two administrators at once: the second looks at what the first did to the tree.
+_TREE: Final = text("SELECT pg_advisory_xact_lock(12345, 4)")
 LEAST_ANSWER: Final = 10
 MOST_TEXT: Final = 10_000
 
@@ -421,6 +424,8 @@ def change_department(  # noqa: C901 - one line per rule of the form
 ) -> Department:
     """Change name, short name, duty phone, parent or activity; a circle in the tree is refused."""
     require(by, Permission.CATALOGUE_EDIT)
+    if "parent_id" in changes:
+        session.execute(_TREE)  # before the row: two who each hold one and wait for the other's would wait for ever
     row = session.get(Department, department_id, with_for_update=True)  # one administrator after the other
     if row is None:
         raise NotFound
@@ -456,8 +461,7 @@ def _works_below(session: Session, department_id: int) -> bool:
 
 def _tree_problem(session: Session, *, node: int | None, parent: int) -> dict[str, str]:
     """Return what is wrong with a place in the tree, by field; the database holds the same (departments_are_a_tree)."""
-    # Two administrators at once: the second looks at what the first did.
-    session.execute(select(func.pg_advisory_xact_lock(12345, 4)))
+    session.execute(_TREE)
     parents = pairs(session, select(Department.id, Department.parent_id))
     if parent not in parents:
         return {"parent_id": "所选的上级单位不存在。"}
@@ -504,10 +508,9 @@ def _send(
         note=redact(reason.strip())[:500],
         details={"department": department.name, "due": granted.due_at.isoformat(), "automatic": automatic},
     )
-    row = write_new(
+    row = _written(
         session,
-        Dispatch,
-        _DISPATCH,
+        department,
         {
             "ticket_id": ticket.id,
             "department_id": department.id,
@@ -554,13 +557,27 @@ def _end(row: Dispatch, ending: Ending, *, now: datetime) -> None:
         row.is_current = False
 
 
+def _written(session: Session, department: Department, values: Mapping[str, Any]) -> Dispatch:
+    """Write a dispatch; the database refuses one to a department that somebody has closed a moment ago."""
+    try:
+        return write_new(session, Dispatch, _DISPATCH, values)
+    except IntegrityError as error:
+        if constraint_of(error) == "department_works":
+            raise _closed(department) from error
+        raise
+
+
 def _active(session: Session, department_id: int) -> Department:
     department = session.get(Department, department_id)
     if department is None:
         raise Invalid({"department_id": "所选的承办单位不存在，请重新选择。"})
     if not department.active:
-        raise Invalid({"department_id": f"“{department.name}”已停用，请另选承办单位。"})
+        raise _closed(department)
     return department
+
+
+def _closed(department: Department) -> Invalid:
+    return Invalid({"department_id": f"“{department.name}”已停用，请另选承办单位。"})
 
 
 def _holds(session: Session, department_id: int) -> bool:

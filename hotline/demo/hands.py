@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from hotline.core.clock import local
 from hotline.core.files import FileStore
@@ -79,11 +79,46 @@ def enact(
                 _share(session, row, ticket, by=by, of=of, asked=asked, now=then, answered=number == 4)  # noqa: PLR2004 - as above
             case _:
                 pass
+    _forward(session, of=of, asked=asked, now=now)
     # Tip-offs are read before their callback; everything else goes straight to it.
     shown = VettingPolicy(
         mode=VettingMode.SAMPLED, percent=0, always=(RequestType.TIP_OFF,), bad_reviews=False, doubtful=False
     )
     tickets.set_setting(session, name=SETTING, value=shown.to_setting(), by=administrator, now=now)
+
+
+def _forward(session: Session, *, of: Callable[[int], Actor | None], asked: datetime, now: datetime) -> None:
+    """Let one unit that has others below it forward a ticket, to one with somebody at its desk if there is such."""
+    later = select(JournalEntry.id).where(JournalEntry.ticket_id == Dispatch.ticket_id, JournalEntry.at > asked)
+    below = aliased(Department)
+    rows = session.execute(
+        select(Dispatch.ticket_id, Dispatch.department_id, below.id.label("below_id"))
+        .join(below, below.parent_id == Dispatch.department_id)
+        .join(Ticket, Ticket.id == Dispatch.ticket_id)
+        .where(
+            Dispatch.is_current,
+            Dispatch.ended_at.is_(None),
+            Dispatch.answered_at.is_(None),
+            Dispatch.due_at > now,
+            Ticket.phone_index.is_not(None),
+            below.active,
+            ~later.exists(),
+        )
+        .order_by(Dispatch.id, below.code)
+        .limit(100)
+    )
+    wanted = [row for row in rows if of(row.department_id) is not None]
+    chosen = next((row for row in wanted if of(row.below_id) is not None), wanted[0] if wanted else None)
+    by = of(chosen.department_id) if chosen else None
+    if chosen is not None and by is not None:
+        parts.share(
+            session,
+            ticket_id=chosen.ticket_id,
+            kind=PartKind.FORWARD,
+            department_id=chosen.below_id,
+            by=by,
+            now=asked,
+        )
 
 
 def _suspend(
@@ -131,9 +166,6 @@ def _share(
     now: datetime,
     answered: bool,
 ) -> None:
-    below = parts.below(session, row.department_id)
-    if below:
-        parts.share(session, ticket_id=ticket.id, kind=PartKind.FORWARD, department_id=below[0][0], by=by, now=asked)
     others = session.scalars(
         select(Department.id).where(Department.active, Department.id != row.department_id).order_by(Department.code)
     )

@@ -23,6 +23,7 @@ from hotline.tickets.states import Act
 from routing import actions
 from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.clocks import granting
+from routing.clocks.days import Calendars, calendars
 from routing.clocks.deadlines import inside
 from routing.models import Department, Dispatch
 from routing.queries import MOST_ROWS, current_dispatch
@@ -60,6 +61,15 @@ class PartPage:
     previous_cursor: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """A ticket that is to go out, as it was seen, with those who are to help."""
+
+    ticket_id: int
+    version: int | None
+    assist_ids: Collection[int] = ()
+
+
 def dispatch_shared(
     session: Session,
     *,
@@ -76,23 +86,114 @@ def dispatch_shared(
 
     Raises `Invalid` for a co-handler that is closed, and names it; then nothing is dispatched.
     """
-    for one in sorted(set(assist_ids)):
-        helper = session.get(Department, one)
+    wish = Wish(ticket_id=ticket_id, version=version, assist_ids=assist_ids)
+    (sent,) = dispatch_all(
+        session, [wish], department_id=department_id, reason=reason, automatic=automatic, by=by, now=now
+    )
+    return sent
+
+
+def dispatch_all(
+    session: Session,
+    wishes: Sequence[Wish],
+    *,
+    department_id: int,
+    reason: str = "",
+    automatic: bool = False,
+    by: Actor,
+    now: datetime,
+) -> list[Dispatch]:
+    """Dispatch tickets to one lead, each with its co-handlers, in the order in which everybody locks them.
+
+    All of them or none. Raises `Invalid` for a co-handler that is closed, and names it.
+    """
+    wanted = {one for wish in wishes for one in wish.assist_ids}
+    # Read once and held here, with the lead: whoever asks for one of them below finds it in the session.
+    known = {
+        unit.id: unit
+        for unit in session.scalars(select(Department).where(Department.id.in_(sorted({department_id, *wanted}))))
+    }
+    _require_helpers(wishes, known, department_id=department_id)
+    theirs = calendars(session) if wanted else None
+    return [
+        _dispatch_with(
+            session,
+            wish,
+            [known[one] for one in sorted(set(wish.assist_ids))],
+            theirs=theirs,
+            department_id=department_id,
+            reason=reason,
+            automatic=automatic,
+            by=by,
+            now=now,
+        )
+        for wish in sorted(wishes, key=lambda one: one.ticket_id)
+    ]
+
+
+def _require_helpers(wishes: Sequence[Wish], known: Mapping[int, Department], *, department_id: int) -> None:
+    for one in sorted({one for wish in wishes for one in wish.assist_ids}):
+        helper = known.get(one)
         if helper is None or not helper.active:
             words = f"协办单位“{helper.name}”已停用，请去掉后再派。" if helper else "所选的协办单位不存在，请重新选择。"
             raise Invalid({"assist": words})
+        if one == department_id:
+            raise Invalid({"department_id": "主办单位不能同时作为协办或下级承办。"})
+    if any(len(set(wish.assist_ids)) > MOST_PARTS for wish in wishes):
+        raise Invalid({"assist": f"一张工单最多分给 {MOST_PARTS} 个单位。"})
+
+
+def _dispatch_with(
+    session: Session,
+    wish: Wish,
+    helpers: Sequence[Department],
+    *,
+    theirs: Calendars | None,
+    department_id: int,
+    reason: str,
+    automatic: bool,
+    by: Actor,
+    now: datetime,
+) -> Dispatch:
     sent = actions.dispatch(
         session,
-        ticket_id=ticket_id,
-        version=version,
+        ticket_id=wish.ticket_id,
+        version=wish.version,
         department_id=department_id,
         reason=reason,
         automatic=automatic,
         by=by,
         now=now,
     )
-    for one in sorted(set(assist_ids)):
-        share(session, ticket_id=ticket_id, kind=PartKind.ASSIST, department_id=one, by=by, now=now)
+    if theirs is None or not helpers:
+        return sent
+    given = [
+        Subtask(
+            ticket_id=wish.ticket_id,
+            dispatch_id=sent.id,
+            department_id=helper.id,
+            kind=PartKind.ASSIST,
+            words=_ASSIST,
+            due_at=inside(theirs.of(helper.id), sent.due_at, now=now),
+            due_chosen=False,
+            given_by=by.user_id,
+            given_at=now,
+        )
+        for helper in helpers
+    ]
+    session.add_all(given)
+    session.flush()  # the database's own rules refuse here
+    tickets.move_each(
+        session,
+        tickets.lock(session, wish.ticket_id),
+        Act.SHARE,
+        lines=[
+            (_ASSIST, {"kind": part.kind.value, "to": helper.name, "due": part.due_at.isoformat()})
+            for part, helper in zip(given, helpers, strict=True)
+        ],
+        by=by,
+        now=now,
+    )
     return sent
 
 

@@ -20,7 +20,9 @@ from routing.catalogue import territory
 from routing.catalogue.editions import RowWish
 from routing.catalogue.models import CatalogueRow, CatalogueState, CatalogueVersion, RegionFallback
 from routing.models import Department, DepartmentKind
-from tests.makers import make_actor, make_category, make_department, make_region
+from routing.queries import current_dispatch
+from tests.flows.test_at_once import at_once
+from tests.makers import make_actor, make_category, make_department, make_region, register_ticket
 
 
 class House:
@@ -304,16 +306,68 @@ def test_departments_that_would_close_a_circle_or_open_a_fifth_level_are_refused
 
 
 def test_two_administrators_cannot_close_a_circle_between_them(db: Database, now: datetime) -> None:
+    """A under B while B under A, at the same moment: one of them, and never both."""
+    for _ in range(5):
+        with db.begin() as session:
+            admins = [make_actor(session, Role.ADMINISTRATOR, now=now) for _ in range(2)]
+            ids = [make_department(session).id for _ in range(2)]
+
+        def place(number: int, ids: list[int] = ids, admins: list[Actor] = admins) -> str:
+            with db.begin() as session:
+                move(session, ids[number], ids[1 - number], admins[number])
+            return "moved"
+
+        got = at_once(place, people=2)
+        assert sorted(type(one).__name__ for one in got) == ["Invalid", "str"]
+        with db.read() as session:
+            above = [session.get_one(Department, one).parent_id for one in ids]
+        assert above.count(None) == 1
+
+
+def test_a_unit_that_is_closed_while_a_ticket_goes_to_it_has_no_ticket(db: Database, now: datetime) -> None:
     with db.begin() as session:
-        admin = make_actor(session, Role.ADMINISTRATOR, now=now)
-        one, other = make_department(session, "one"), make_department(session, "other")
-        ids = one.id, other.id
-    with db.begin() as first:
-        move(first, ids[0], ids[1], admin)
-    with pytest.raises(Invalid, match="修改"), db.begin() as second:
-        move(second, ids[1], ids[0], admin)
-    with db.read() as session:
-        assert session.get_one(Department, ids[1]).parent_id is None
+        admin, by = make_actor(session, Role.ADMINISTRATOR, now=now), make_actor(session, Role.DISPATCHER, now=now)
+        unit_id, ticket_id = make_department(session).id, register_ticket(session, now=now).ticket_id
+
+    def dispatch() -> None:
+        with db.begin() as dispatching:
+            seen = dispatching.get_one(Department, unit_id)
+            close(db, unit_id, admin)
+            assert seen.active, "this is what the dispatcher's transaction still believes"
+            routing.dispatch(dispatching, ticket_id=ticket_id, version=None, department_id=unit_id, by=by, now=now)
+
+    with pytest.raises(Invalid) as refused:
+        dispatch()
+    assert "停用" in refused.value.fields["department_id"][0]
+
+
+def test_a_unit_is_closed_or_gets_the_ticket_and_never_both(db: Database, now: datetime) -> None:
+    with db.begin() as session:
+        admin, by = make_actor(session, Role.ADMINISTRATOR, now=now), make_actor(session, Role.DISPATCHER, now=now)
+        raced = [(make_department(session).id, register_ticket(session, now=now).ticket_id) for _ in range(5)]
+    for unit_id, ticket_id in raced:
+
+        def act(number: int, unit_id: int = unit_id, ticket_id: int = ticket_id) -> str:
+            if number:
+                close(db, unit_id, admin)
+                return "closed"
+            with db.begin() as session:
+                routing.dispatch(session, ticket_id=ticket_id, version=None, department_id=unit_id, by=by, now=now)
+            return "sent"
+
+        got = at_once(act, people=2)
+        assert sum(isinstance(one, str) for one in got) == 1, got
+        with db.read() as session:
+            held = current_dispatch(session, ticket_id) is not None
+            assert session.get_one(Department, unit_id).active is held
+
+
+def close(db: Database, department_id: int, admin: Actor) -> None:
+    with db.begin() as session:
+        version = session.get_one(Department, department_id).version
+        routing.change_department(
+            session, department_id=department_id, version=version, changes={"active": False}, by=admin
+        )
 
 
 def move(session: Session, department_id: int, parent_id: int, admin: Actor) -> None:

@@ -12,11 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from callbacks import actions as callbacks
+from hotline.core.db import Database
 from hotline.core.errors import Denied, HotlineError, Invalid, NotFound
 from hotline.core.permissions import Actor, Role
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import timeline
-from hotline.tickets.states import Act
+from hotline.tickets.states import Act, State
 from reports.indicators import PartFact, parts_on_time
 from routing import actions as routing
 from routing.answers import parts
@@ -24,7 +25,15 @@ from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.lists import ListFilter, ticket_list
 from routing.models import Answer, Department, Dispatch
 from routing.queries import current_dispatch, departments_that_held, ticket_for
-from tests.makers import feedback, make_actor, make_department, register_ticket, returned_ticket
+from tests.makers import (
+    count_queries,
+    feedback,
+    make_actor,
+    make_category,
+    make_department,
+    register_ticket,
+    returned_ticket,
+)
 
 
 @dataclass
@@ -344,3 +353,55 @@ def test_each_department_is_measured_on_its_own_part(now: datetime) -> None:
         "水务": (1, 3, {"withdrawn": 1, "not_due": 1}),
         "街道": (0, 1, {"lapsed": 1}),
     }
+
+
+def test_many_tickets_with_many_helpers_go_out_in_few_questions_each(db: Database, now: datetime) -> None:
+    """Neither the number of helpers nor that of tickets adds a question to a ticket."""
+    asked = {}
+    for tickets_wanted, helpers_wanted in ((5, 1), (5, 5), (20, 5)):
+        with db.begin() as session:
+            lead, *helpers = (make_department(session).id for _ in range(helpers_wanted + 1))
+            by, operator = make_actor(session, Role.DISPATCHER, now=now), make_actor(session, now=now)
+            category_id = make_category(session).id
+            wishes = [
+                parts.Wish(ticket_id=one.ticket_id, version=1, assist_ids=helpers)
+                for one in (
+                    register_ticket(session, by=operator, category_id=category_id, now=now)
+                    for _ in range(tickets_wanted)
+                )
+            ]
+        with count_queries(db) as counted, db.begin() as session:
+            sent = parts.dispatch_all(session, wishes, department_id=lead, reason="批量派单", by=by, now=now)
+        assert len(sent) == tickets_wanted
+        asked[tickets_wanted, helpers_wanted] = counted.count
+        with db.read() as session:
+            for wish in wishes:
+                found = [view.row for view in parts.of_ticket(session, wish.ticket_id)]
+                assert [part.department_id for part in found] == sorted(helpers)
+                assert all(now < part.due_at <= sent[0].due_at for part in found)
+                shared = [one for one in timeline(session, wish.ticket_id) if one.act is Act.SHARE]
+                assert len(shared) == helpers_wanted
+    assert asked[5, 5] <= asked[5, 1], "five helpers cost what one costs"
+    assert (asked[20, 5] - asked[5, 5]) / 15 <= 11, asked
+    assert asked[20, 5] <= 20 * 11 + 10, asked
+
+
+def test_one_closed_helper_keeps_all_tickets_in_the_queue(session: Session, now: datetime) -> None:
+    lead, helper = make_department(session), make_department(session, name="市旧机构", active=False)
+    by = make_actor(session, Role.DISPATCHER, now=now)
+    ids = [register_ticket(session, now=now).ticket_id for _ in range(3)]
+    wishes = [
+        parts.Wish(ticket_id=one, version=1, assist_ids=[helper.id] if at == 2 else []) for at, one in enumerate(ids)
+    ]
+    with pytest.raises(Invalid) as refused:
+        parts.dispatch_all(session, wishes, department_id=lead.id, by=by, now=now)
+    assert "市旧机构" in refused.value.fields["assist"][0]
+    with pytest.raises(Invalid):
+        parts.dispatch_all(
+            session,
+            [parts.Wish(ticket_id=ids[0], version=1, assist_ids=[lead.id])],
+            department_id=lead.id,
+            by=by,
+            now=now,
+        )
+    assert [session.get_one(Ticket, one).state for one in ids] == [State.REGISTERED] * 3

@@ -13,7 +13,7 @@ from typing import Any, Final
 from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
-from hotline.core.clock import SHANGHAI, local
+from hotline.core.clock import SHANGHAI, local, local_day
 from hotline.core.errors import Invalid, NotFound
 from hotline.core.paging import among
 from hotline.core.permissions import Permission
@@ -570,7 +570,7 @@ def _overruled(one: Overruled, number: int, *, confirmed: bool) -> OverruledLine
         title=one.title,
         scope=one.scope,
         ruled=f"{one.lead}主办{helping}",
-        at=present.day(one.ruled_at.date()),
+        at=present.day(local_day(one.ruled_at)),
         instead=overruling.words_of(one),
         href=url_for("tickets.show", number=one.number),
         row_href=url_for("dispatch_catalogue.row", number=number, row_id=one.row_id),

@@ -309,13 +309,11 @@ def bulk() -> ResponseReturnValue:
             helping = {ticket_id: wish.helping(ticket_id) for ticket_id in found}
             tasks = sum(map(len, helping.values()))
             same = bool(found) and wish.seen == len(found) == len(wanted) and wish.seen_tasks in {None, tasks}
-            for ticket_id in found if same else ():
-                parts.dispatch_shared(
+            if same:
+                parts.dispatch_all(
                     writing,
-                    ticket_id=ticket_id,
-                    version=wanted[ticket_id],
+                    [parts.Wish(ticket_id=one, version=wanted[one], assist_ids=helping[one]) for one in found],
                     department_id=wish.department_id,
-                    assist_ids=helping[ticket_id],
                     reason=reason or "批量派单",
                     by=actor(),
                     now=now(),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from flask import url_for
 
+from hotline.core.clock import local_day
 from hotline.tickets.queries import Earlier
 from hotline.web import labels, present
 from hotline.web.desks import hints
@@ -141,7 +142,7 @@ def rulings_of(rows: Sequence[PrecedentView]) -> list[RulingPrecedent]:
             words=row.words,
             basis=row.basis,
             why=row.why,
-            at=present.day(row.ruled_at.date()),
+            at=present.day(local_day(row.ruled_at)),
             href=url_for("disputes.show", dispute_id=row.dispute_id),
         )
         for row in rows
