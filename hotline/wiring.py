@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import subprocess
 import sys
@@ -61,6 +62,9 @@ from routing.serving import Serving, models_folder
 
 if TYPE_CHECKING:  # loaded when first asked (Installation.suggester)
     from classifier.suggest import Suggester
+
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass
@@ -226,7 +230,8 @@ def _answer_members(session: Session, event: MainAnswered, tools: Installation, 
 
 
 def _supervise(tools: Installation, now: datetime) -> None:
-    routing.supervision.sweeping.sweep(tools.db.begin, now=now)
+    if not routing.supervision.sweeping.sweep(tools.db.begin, now=now).finished:
+        _log.warning("a sweep of supervision had no time for everything; the next one goes on")
 
 
 def _forget(tools: Installation, now: datetime) -> None:

@@ -9,6 +9,7 @@ somebody is working on at this moment are skipped and found by the next sweep. T
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -45,8 +46,12 @@ BATCH: Final = 5_000
 #: No part goes on for longer than this many batches in one sweep; the next sweep goes on where it ended.
 MOST_BATCHES: Final = 100
 
-#: So many batches of alarms are raised in one transaction; they lock nothing that people change.
+#: So many batches of alarms are raised in one transaction at most, whatever the rules; they lock nothing that people
+#: change.
 ALARM_BATCHES: Final = 10
+#: A sweep begins no further transaction after so many seconds: other work waits for the same worker, and a job of two
+#: minutes is ended. The next sweep goes on.
+MOST_SECONDS: Final = 40.0
 #: Two sweeps never raise alarms at once: they would wait for one another in different orders.
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(12345, 10)")
 
@@ -277,6 +282,8 @@ class Swept:
     lifted: int = 0
     alarms: int = 0
     texts: int = 0
+    #: Whether everything was looked at; otherwise the next sweep goes on where this one ended.
+    finished: bool = True
 
 
 def rules_of(session: Session) -> Rules:
@@ -284,29 +291,50 @@ def rules_of(session: Session) -> Rules:
     return Rules.from_setting(setting(session, SETTING))
 
 
-def sweep(begin: Begin, *, now: datetime, batch: int = BATCH) -> Swept:
-    """Re-evaluate everything that is open; returns what was new. Twice at once, or twice in turn, does it once."""
+def sweep(begin: Begin, *, now: datetime, batch: int = BATCH, ticks: Callable[[], float] = time.monotonic) -> Swept:
+    """Re-evaluate everything that is open; returns what was new. Twice at once, or twice in turn, does it once.
+
+    `ticks` counts seconds. Where the house was down for weeks, one sweep is not enough: what it did stays, and the
+    next ones go on.
+    """
     with begin() as session:
         rules, calendars = rules_of(session), days.calendars(session, today=local_day(now))
-    plan = _Plan(begin=begin, rules=rules, calendars=calendars, now=now, batch=batch)
+    plan = _Plan(begin=begin, rules=rules, calendars=calendars, now=now, batch=batch, ticks=ticks, began=ticks())
     settled = plan.repeat(_SETTLE_CARDS)
     lifted = plan.repeat(_LIFT_NOTICES)
     yellow = plan.repeat(_SHOW_YELLOW, counted=True) if rules.is_on(Trigger.YELLOW_CARD) else 0
     red = plan.repeat(_SHOW_RED, counted=True) if rules.is_on(Trigger.RED_CARD) else 0
     notices = sum(plan.notify(step) for step in rules.ladder if step.notice) + plan.notify_redone()
     alarms, texts = plan.tell()
-    return Swept(settled=settled, yellow=yellow, red=red, notices=notices, lifted=lifted, alarms=alarms, texts=texts)
+    return Swept(
+        settled=settled,
+        yellow=yellow,
+        red=red,
+        notices=notices,
+        lifted=lifted,
+        alarms=alarms,
+        texts=texts,
+        finished=not plan.left,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Plan:
-    """One sweep: what every part is given."""
+    """One sweep: what every part is given, and whether a part had to leave something."""
 
     begin: Begin
     rules: Rules
     calendars: Calendars
     now: datetime
     batch: int
+    ticks: Callable[[], float]
+    began: float
+    left: bool = False
+
+    def goes_on(self, turn: int) -> bool:
+        """Tell whether a part that found more may do another transaction; if not, something is left."""
+        self.left = self.left or turn + 1 >= MOST_BATCHES or self.ticks() - self.began > MOST_SECONDS
+        return not self.left
 
     @property
     def calendar(self) -> WorkCalendar:
@@ -316,12 +344,12 @@ class _Plan:
     def repeat(self, statement: str, *, counted: bool = False, **given: Any) -> int:  # noqa: ANN401 - bound values
         """Run one statement, a batch and a transaction at a time, until it finds no full batch any more."""
         total = 0
-        for _ in range(MOST_BATCHES):
+        for turn in range(MOST_BATCHES):
             with self.begin() as session:
                 found = session.execute(text(statement), {"now": self.now, "most": self.batch, **given})
                 done = int(found.scalar_one()) if counted else int(found.rowcount)  # type: ignore[attr-defined] # a cursor's
             total += done
-            if done < self.batch:
+            if done < self.batch or not self.goes_on(turn):
                 break
         return total
 
@@ -332,24 +360,36 @@ class _Plan:
     def tell(self) -> tuple[int, int]:
         """Raise every alarm and write the messages that tell of them, together; returns how many of each.
 
-        All in one transaction, so that a unit gets one message however many rules spoke; another sweep waits for it
-        with empty hands. A house that was down for weeks needs several.
+        In one transaction, so that a unit gets one message however many rules spoke; another sweep waits for it with
+        empty hands. A house that was down for weeks needs several: what the later ones raise is told in the end, all of
+        it by one message a unit.
         """
         most, raised, written = self.batch * ALARM_BATCHES, 0, 0
         working = is_working(self.calendar, self.now)
-        given = {"now": self.now, "working": working, "most": most}
-        for _ in range(MOST_BATCHES):
+        for turn in range(MOST_BATCHES):
             with self.begin() as session:
                 session.execute(_ONE_AT_A_TIME)
-                parts, full = list(texting.untold(session, working=working, now=self.now, most=most)), False
+                parts, room = list[texting.Part](), most
+                if turn == 0:
+                    parts += texting.untold(session, working=working, now=self.now, most=most)
                 for statement, bound in self._alarms():
+                    given = {"now": self.now, "working": working and turn == 0, "most": room}
                     rows = session.execute(text(statement), {**given, **bound}).all()
                     parts += [texting.Part.of(row) for row in rows if row.told]
-                    found = sum(row.alarms for row in rows)
-                    raised, full = raised + found, full or found >= most
+                    room -= sum(row.alarms for row in rows)
+                    if room <= 0:
+                        break
+                raised += most - room
                 written += texting.write(session, parts, now=self.now)
-            if not full:
+            if room > 0:
                 break
+            if not self.goes_on(turn):
+                return raised, written
+        if turn > 0:
+            with self.begin() as session:
+                session.execute(_ONE_AT_A_TIME)
+                parts = list(texting.untold(session, working=working, now=self.now, most=most * 4))
+                written += texting.write(session, parts, now=self.now)
         return raised, written
 
     def _alarms(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from routing.clocks import granting
 from routing.clocks.deadlines import Card
 from routing.models import Department, Dispatch
 from routing.supervision import acting as supervising
+from routing.supervision import sweeping
 from routing.supervision.models import Alarm, Leader, ShownCard, SupervisionNotice
 from routing.supervision.queries import facts_of
 from routing.supervision.sweeping import rules_of, sweep
@@ -253,6 +255,45 @@ def test_a_crash_between_two_batches_loses_nothing_and_repeats_nothing(
         assert session.scalar(select(func.count()).where(JournalEntry.act == Act.CARD)) == 7
         assert session.scalar(select(func.count()).where(Alarm.words == LADDER[1].words)) == 7
     assert findings(db, red + HOUR) == []
+
+
+def test_a_sweep_whose_time_is_over_says_so_and_the_next_ones_go_on(
+    db: Database, unit: Department, now: datetime
+) -> None:
+    """The house was down: each sweep has time for one transaction a part, and what it did stays."""
+    with db.begin() as session:
+        for _ in range(7):
+            ticket = dispatched_ticket(session, unit, now=now)
+    _, red = moments(db, ticket)
+    sweeps = [sweep(db.begin, now=red, batch=2, ticks=itertools.count(0, 60).__next__) for _ in range(8)]
+    assert [one.red for one in sweeps] == [2, 2, 2, 1, 0, 0, 0, 0]
+    assert [one.finished for one in sweeps] == [False, False, False, True, True, True, True, True]
+    with db.read() as session:
+        assert session.scalar(select(func.count()).select_from(ShownCard)) == 7
+        assert session.scalar(select(func.count()).where(Alarm.words == LADDER[1].words)) == 7
+    assert findings(db, red + HOUR) == []
+
+
+def test_many_alarms_are_raised_in_several_transactions_and_told_together(
+    db: Database, unit: Department, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "ALARM_BATCHES", 1)
+    with db.begin() as session:
+        session.get_one(Department, unit.id).duty_phone = "13900001234"
+        for _ in range(9):
+            ticket = dispatched_ticket(session, unit, now=now)
+    _, red = moments(db, ticket)
+    found = sweep(db.begin, now=red + HOUR, batch=9)
+    assert found.finished
+    with db.read() as session:
+        assert session.scalar(select(func.count()).where(Alarm.words == LADDER[1].words)) == 9
+        told = session.scalar(select(func.count()).where(Alarm.text_level == 0, Alarm.told_at.is_(None)))
+        messages = session.scalars(
+            select(TextMessage.id).where(TextMessage.key.startswith(f"alarms:{unit.id}:0:"))
+        ).all()
+    assert told == 0
+    assert len(messages) == 2  # the first transaction's, and one for all that came after
+    assert sweep(db.begin, now=red + HOUR, batch=9).alarms == 0
 
 
 def test_the_database_itself_refuses_a_second_card_alarm_or_open_notice(db: Database, ticket: Ticket) -> None:
