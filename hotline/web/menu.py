@@ -7,7 +7,10 @@ from typing import Final
 
 from flask import current_app, request, url_for
 
+from hotline.core import clock
+from hotline.core.clock import local_day
 from hotline.core.permissions import Actor, Permission
+from routing.clocks.calendars import ALARM_DAYS_AHEAD, china
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,12 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
 )
 
 
+def _calendar_alarm() -> str:
+    """Return the words for who can bring the next holiday notice in: it stands on every page until it is there."""
+    ahead = china().confirmed_days_ahead(local_day(clock.now()))
+    return f"放假安排只确认到 {ahead} 天之后" if ahead < ALARM_DAYS_AHEAD else ""
+
+
 def menu(actor: Actor) -> list[dict[str, object]]:
     """Return the groups and lines that this person may open."""
     groups: list[dict[str, object]] = []
@@ -99,6 +108,7 @@ def menu(actor: Actor) -> list[dict[str, object]]:
                 "href": url_for(entry.endpoint),
                 "icon": entry.icon,
                 "counter": entry.counter,
+                "alarm": _calendar_alarm() if entry.endpoint == "calendar.show" else "",
                 "current": request.endpoint == entry.endpoint,
             }
             for entry in entries

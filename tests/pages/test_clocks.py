@@ -17,6 +17,7 @@ from hotline.core import clock
 from hotline.core.clock import local_day
 from hotline.core.permissions import Role
 from hotline.tickets.models import Ticket
+from hotline.web import menu
 from hotline.wiring import Installation
 from routing.clocks import days, recounting
 from routing.clocks.calendars import china
@@ -123,6 +124,25 @@ def test_the_unit_sees_at_its_desk_that_a_deadline_was_moved(
     assert "原为" in client.get("/department").text
     shown = client.get(f"/department/{number}").text
     assert re.search(rf"办理时限已于 .{{16}} 由 {DUE} 18:00 调整为\s+{THEN} 18:00", shown)
+
+
+@pytest.mark.parametrize(("least", "told"), [(100_000, True), (0, False)])
+def test_the_menu_calls_for_the_next_notice_on_every_page_of_who_can_bring_it_in(
+    browser: FlaskClient,
+    client: FlaskClient,
+    tools: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    least: int,
+    told: bool,
+) -> None:
+    monkeypatch.setattr(menu, "ALARM_DAYS_AHEAD", least)
+    assert ("放假安排只确认到" in browser.get("/admin/profiles").text) is told
+    with tools.db.begin() as session:
+        make_user(session, Role.DISPATCHER, login="plain.dispatcher", now=clock.now())
+    client.post("/sign-out")
+    sign_in(client, "plain.dispatcher")
+    assert "放假安排只确认到" not in client.get("/dispatch").text
 
 
 def test_a_day_of_the_city_moves_both(browser: FlaskClient, tools: Installation) -> None:

@@ -164,7 +164,7 @@ def declare() -> ResponseReturnValue:
     except Conflict as error:
         forms.told("warning", error.message)
         return render_template("clocks/calendar.html", page=_page(values)), 409
-    forms.told("success", f"已保存（{words}），受影响的在办工单正在后台重算，新派工单即按此计时。")
+    forms.told("success", f"已保存。{words}；受影响的在办工单正在后台重算，新派工单即按此计时。")
     return redirect(url_for("calendar.show", unit=values["unit"] or None), 303)
 
 
