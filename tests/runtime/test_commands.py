@@ -197,6 +197,25 @@ def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> Non
     assert answer.stdout == ""
 
 
+@pytest.mark.parametrize(("environments", "chosen"), [(True, "system"), (False, "path")])
+def test_the_systems_own_python_goes_first_where_it_can_make_environments(
+    tmp_path: Path, *, environments: bool, chosen: str
+) -> None:
+    script = tmp_path / "bin" / "bootstrap"
+    script.parent.mkdir()
+    text = (ROOT / "bin" / "bootstrap").read_text(encoding="utf-8")
+    script.write_text(text.replace("/usr/bin/python3\n", f"{tmp_path}/system/python3\n"), encoding="utf-8")
+    for name in ("system", "path"):
+        fake = tmp_path / name / "python3"
+        fake.parent.mkdir()
+        refuses = "" if environments or name == "path" else 'case "$*" in *venv*) exit 1;; esac\n'
+        fake.write_text(f'#!/bin/sh\n{refuses}case "$*" in *bootstrap.py*) echo {name};; esac\n', encoding="utf-8")
+        fake.chmod(0o755)
+    answer = bootstrap(script, PATH=f"{tmp_path / 'path'}:{os.environ['PATH']}")
+    assert answer.stdout.split() == [chosen]
+    assert answer.returncode == 0
+
+
 def test_a_chosen_interpreter_that_does_not_suit_is_refused() -> None:
     answer = bootstrap(ROOT / "bin" / "bootstrap", PATH=os.environ["PATH"], PYTHON="/bin/false")
     assert answer.returncode == 1
