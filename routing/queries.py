@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     and_,
     bindparam,
     func,
@@ -174,13 +176,11 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
 def _ticket_for(*, everything: bool, lock: bool) -> Select[Ticket]:
     query = select(Ticket).where(Ticket.number == bindparam("number"))
     if not everything:
-        in_hand = select(Dispatch.id).where(
-            Dispatch.ticket_id == Ticket.id, Dispatch.department_id.in_(bindparam("departments", expanding=True))
-        )
+        # One array, however many there are: the statement stays the same and is prepared once.
+        mine = func.any(bindparam("departments", type_=ARRAY(BigInteger)))
+        in_hand = select(Dispatch.id).where(Dispatch.ticket_id == Ticket.id, Dispatch.department_id == mine)
         helps = select(Subtask.id).where(
-            Subtask.ticket_id == Ticket.id,
-            Subtask.department_id.in_(bindparam("departments", expanding=True)),
-            Subtask.kind == PartKind.ASSIST,
+            Subtask.ticket_id == Ticket.id, Subtask.department_id == mine, Subtask.kind == PartKind.ASSIST
         )
         query = query.where(or_(in_hand.exists(), helps.exists()))
     # Locked in the same breath, because an act follows at once.

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeVar
 
+import psycopg
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -92,6 +93,27 @@ POOL_TIMEOUT_S: Final = 10
 MOST_PREPARED: Final = 1_000
 #: How often a statement that writes is run before it is prepared.
 PREPARED_AFTER: Final = 3
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """The driver's cursor, which names its columns in plain tuples.
+
+    SQLAlchemy asks each statement's cursor for names and types; an object of the driver's for each of a ticket's
+    forty columns cost a desk's requests a twentieth of their processor time.
+    """
+
+    @property
+    @override
+    def description(self) -> Any:
+        result = self.pgresult
+        if result is None or not result.nfields:
+            return super().description
+        return [
+            ((result.fname(each) or b"").decode(), result.ftype(each), None, None, None, None, None)
+            for each in range(result.nfields)
+        ]
+
+
 #: A function that reacts inside the transaction that announced the event.
 AtOnce = Callable[[Session, Any], None]
 
@@ -122,7 +144,7 @@ class Database:
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=False,
             pool_use_lifo=True,
-            connect_args={"connect_timeout": 5},
+            connect_args={"connect_timeout": 5, "cursor_factory": _Cursor},
             # What a statement was given may be a citizen's words, and an error's text goes into logs and tables.
             hide_parameters=True,
         )

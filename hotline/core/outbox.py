@@ -13,8 +13,22 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import ForeignKey, Index, Table, delete, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    CTE,
+    Boolean,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from hotline.core.db import Base, write
@@ -70,18 +84,48 @@ def publish(session: Session, event: Event, *, now: datetime) -> None:
 
 def publish_all(session: Session, events: Iterable[Event], *, now: datetime) -> None:
     """Announce many facts with one statement for all of them; otherwise as `publish`."""
-    heard: frozenset[str] | None = session.info.get("heard")
-    reactions = session.info.get("at_once", {})
-    rows, told = [], list(events)
-    for event in told:
-        name = type(event).__name__
-        if heard is None or name in heard:
-            rows.append({"event": name, "payload": _plain(event), "created_at": now})
+    told = list(events)
+    rows = [
+        {"event": type(event).__name__, "payload": _plain(event), "created_at": now}
+        for event in told
+        if is_heard(session, type(event))
+    ]
     if rows:
         write(session, _NEWS, rows)
-    for event in told:
+    react(session, told)
+
+
+def is_heard(session: Session, event: type[Event]) -> bool:
+    """Tell whether somebody of this installation hears such an event later, so that it needs a row."""
+    heard: frozenset[str] | None = session.info.get("heard")
+    return heard is None or event.__name__ in heard
+
+
+def react(session: Session, events: Iterable[Event]) -> None:
+    """Let what reacts at once react; for whoever wrote the row of an event with `announcing`, `publish` does both."""
+    reactions = session.info.get("at_once", {})
+    for event in events:
         for reaction in reactions.get(type(event), ()):
             reaction(session, event)
+
+
+def announcing(event: type[Event], field: str, *, of: CTE, at: ColumnElement[datetime]) -> Insert:
+    """Return the insert that announces an event, for a statement that makes what the event is about itself.
+
+    `field` is the event's one field and gets the `id` of each row of `of`. The statement's parameter `heard` says
+    what `is_heard` says.
+    """
+    columns = OutboxRow.__table__.c
+    row = {
+        columns.event: literal(event.__name__),
+        columns.payload: func.jsonb_build_object(field, of.c.id),
+        columns.created_at: at,
+        columns.tries: literal(0),
+        columns.last_error: literal(""),
+    }
+    return insert(OutboxRow).from_select(
+        [column.name for column in row], select(*row.values()).where(bindparam("heard", type_=Boolean))
+    )
 
 
 def take(session: Session, *, now: datetime, limit: int) -> Sequence[OutboxRow]:

@@ -108,7 +108,10 @@ def _fresh() -> dict[str, Any]:
 
 
 def _new_ticket() -> Executable:
-    """Return the statement that writes a ticket, its search words and its first journal line, and tells its number."""
+    """Return the statement that writes a ticket, its search words, its first journal line and its news.
+
+    It tells the ticket's id and number.
+    """
     columns = {name: bindparam(name, type_=_TICKETS.c[name].type) for name in (*_SAID, *_fresh())}
     made = (
         _TICKETS.insert()
@@ -128,7 +131,8 @@ def _new_ticket() -> Executable:
         "version": columns["version"],
     }
     journal = _JOURNAL.insert().from_select(["ticket_id", *line], select(made.c.id, *line.values())).cte("noted")
-    return select(made.c.id, made.c.number).add_cte(search, journal)
+    news = outbox.announcing(TicketRegistered, "ticket_id", of=made, at=columns["registered_at"]).cte("told")
+    return select(made.c.id, made.c.number).add_cte(search, journal, news)
 
 
 _NEW_TICKET: Final = _new_ticket()
@@ -165,8 +169,9 @@ def open_ticket(session: Session, new: NewTicket, *, by: Actor, now: datetime) -
         act=Act.REGISTER,
         by_role=by.role,
         details={"channel": new.channel.value},
+        heard=outbox.is_heard(session, TicketRegistered),
     )
-    outbox.publish(session, TicketRegistered(ticket_id=ticket.id), now=now)
+    outbox.react(session, [TicketRegistered(ticket_id=ticket.id)])
     return Opened(ticket=ticket, query_code=code)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import String, bindparam, cast, func, literal, or_, select, text, union_all
+from sqlalchemy import ARRAY, String, Text, bindparam, cast, func, literal, or_, select, text, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
@@ -143,14 +143,14 @@ _SETTING: Final = select(InstallationSetting.value).where(InstallationSetting.na
 _HANDLERS: Final = select(JournalEntry.by_id).where(
     JournalEntry.ticket_id == bindparam("of_ticket"),
     JournalEntry.by_id.is_not(None),
-    JournalEntry.act.in_(bindparam("acts", expanding=True)),
+    JournalEntry.act == func.any(bindparam("acts", type_=ARRAY(Text))),
 )
 
 
 def handlers_of(session: Session, ticket_id: int, acts: Iterable[Act]) -> set[int]:
     """Return the users who did any of these acts to the ticket."""
     # Lines of the journal are written as soon as they are made, so nothing that the session still holds is missed.
-    rows = session.connection().execute(_HANDLERS, {"of_ticket": ticket_id, "acts": list(acts)})
+    rows = session.connection().execute(_HANDLERS, {"of_ticket": ticket_id, "acts": [act.value for act in acts]})
     return {row.by_id for row in rows}
 
 

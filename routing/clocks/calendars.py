@@ -140,6 +140,8 @@ class WorkCalendar:
     last_day: date
     periods: tuple[Period, ...] = OFFICE_HOURS
     weekdays: frozenset[int] = MONDAY_TO_FRIDAY
+    #: What was answered before, at most a day each between `first_day` and `last_day`.
+    _asked: dict[date, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a calendar in which nobody could ever finish anything."""
@@ -203,9 +205,13 @@ class WorkCalendar:
 
     def is_workday(self, day: date) -> bool:
         """Tell whether work is done on a day."""
-        self._require_covered(day)
-        row = self.rows.get(day)
-        return row.is_workday if row is not None else day.weekday() in self.weekdays
+        # A deadline asks this some two hundred times, mostly about the same few weeks.
+        known = self._asked.get(day)
+        if known is None:
+            self._require_covered(day)
+            row = self.rows.get(day)
+            known = self._asked[day] = row.is_workday if row is not None else day.weekday() in self.weekdays
+        return known
 
     def kind(self, day: date) -> DayKind:
         """Tell why a day is or is not a working day."""

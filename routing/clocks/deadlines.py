@@ -615,9 +615,7 @@ class _Walk:
                 continue
             if workdays_only:
                 self._tell_rest()
-            around_the_clock = self.limit.runs is Runs.ALWAYS and not workdays_only
-            mark = self._mark(day)
-            standing = self._pause_over(mark if around_the_clock else _work_ends(self.calendar, day, mark))
+            standing = self._pause_on(day, workdays_only=workdays_only) if self.pauses else None
             if standing is not None:
                 self.lost_days[standing] = self.lost_days.get(standing, 0) + 1
                 continue
@@ -762,8 +760,12 @@ class _Walk:
             step = say.counted_workday(day, index=self.counted, declared=declared, year=self.begin.year)
             self._tell(datetime.combine(day, time()), step)
 
-    def _pause_over(self, mark: datetime) -> _Pause | None:
-        return next((pause for pause in self.pauses if pause.begin < mark <= pause.end), None)
+    def _pause_on(self, day: date, *, workdays_only: bool) -> _Pause | None:
+        """Return the pause in which a day ends, if any."""
+        around_the_clock = self.limit.runs is Runs.ALWAYS and not workdays_only
+        mark = self._mark(day)
+        ends = mark if around_the_clock else _work_ends(self.calendar, day, mark)
+        return next((pause for pause in self.pauses if pause.begin < ends <= pause.end), None)
 
 
 def _workdays_back(

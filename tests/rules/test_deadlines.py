@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -59,7 +60,7 @@ def unit(*overrides: str, without_make_up: bool = False, **changes: Any) -> Work
     calendar = china().with_overrides([DayRow.parse(text) for text in overrides], name="单位")
     if without_make_up:
         calendar = calendar.without_make_up_days()
-    return WorkCalendar(**{**vars(calendar), **changes})
+    return replace(calendar, **changes)
 
 
 def clocks(
