@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached, sessionmaker
+from sqlalchemy.orm.attributes import instance_dict
 from sqlalchemy.orm.exc import StaleDataError
 from typing_extensions import override
 
@@ -263,8 +264,10 @@ def write_new(
     of the statement that are no columns.
     """
     made = session.connection().execute(statement, {**values, **extra}).one()
-    row = model(**values, **made._mapping)  # noqa: SLF001 - the driver's row as a mapping; the underscore is its name
-    make_transient_to_detached(row)  # it stands in the table already, so the session must not write it again
+    row = model()
+    # Nothing listens to a column of a row that stands in the table already, and the session must not write it again.
+    instance_dict(row).update(values, **made._mapping)  # noqa: SLF001 - the row as a mapping; the underscore is its name
+    make_transient_to_detached(row)
     session.add(row)
     return row
 
