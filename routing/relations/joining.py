@@ -39,7 +39,8 @@ from routing.relations.models import Announcement, Incident, Merge, MergePlace, 
 MOST_AT_ONCE: Final = 100
 #: A main ticket that ends like this leaves its members to be decided on by themselves.
 _EARLY: Final = frozenset({Outcome.ANSWERED_DIRECTLY, Outcome.REFUSED, Outcome.TRANSFERRED, Outcome.WITHDRAWN})
-_JOINS: Final = frozenset({State.REGISTERED, State.DISPATCHED, State.SIGNED})
+#: From here a ticket can be merged, and others into it.
+JOINS: Final = frozenset({State.REGISTERED, State.DISPATCHED, State.SIGNED})
 #: How many telling words a text must share with an incident to be taken for one of its callers.
 FEWEST_SHARED: Final = 2
 # Asked with every answer, though few tickets have members; made once (docs/decisions/0028).
@@ -72,7 +73,7 @@ def merge(
     if len(found) < len(ids) + 1:
         raise NotFound
     main = found[main_id]
-    if main.state not in _JOINS:
+    if main.state not in JOINS:
         raise WrongState("主单已反馈或已办结，不能再并入。")
     _check_members(session, main, [found[each] for each in ids])
     session.execute(
@@ -135,7 +136,7 @@ def open_incident(session: Session, *, main_id: int, title: str, words: str, by:
     if problems:
         raise Invalid(problems)
     main = tickets.lock(session, main_id)
-    if main.state not in _JOINS:
+    if main.state not in JOINS:
         raise WrongState("工单已反馈或已办结，不能设为事件主单。")
     if session.scalar(select(Incident.id).where(Incident.main_id == main_id)):
         raise Conflict("这张工单已经是一个事件的主单。")
@@ -352,7 +353,7 @@ def _check_members(session: Session, main: Ticket, members: Sequence[Ticket]) ->
             problems.append(f"{ticket.number} 是其他工单的主单，请先解除其并单。")
         elif places.get(ticket.id) is Place.MEMBER:
             problems.append(f"{ticket.number} 已并入其他工单。")
-        elif ticket.state not in _JOINS:
+        elif ticket.state not in JOINS:
             problems.append(f"{ticket.number} 已反馈或已办结。")
         elif ticket.kind is not Kind.CONCERN:
             problems.append(f"{ticket.number} 是差评，须单独核实整改。")

@@ -119,3 +119,19 @@ def test_whoever_may_not_merge_is_refused(app: Flask, numbers: list[str]) -> Non
     sign_in(client, "audit.one")
     assert client.get(f"/tickets/{numbers[0]}/merge").status_code == 403
     assert client.get("/incidents").status_code == 403
+
+
+def test_the_dispatch_desk_merges_a_likely_duplicate_with_one_key_more(
+    desk: FlaskClient, db: Database, numbers: list[str]
+) -> None:
+    sign_in(desk, "desk.one")
+    main, other, *_ = numbers
+    form = desk.get(f"/tickets/{main}/merge?join={other}").text
+    for filled in (other, 'value="1"', "与主单为同一事项", 'name="back" value="queue"'):
+        assert filled in form
+    assert "<script>" not in desk.get(f"/tickets/{main}/merge?join=<script>").text
+    done = desk.post(
+        f"/tickets/{main}/merge", data={"numbers": other, "expected": "1", "reason": "同一事项", "back": "queue"}
+    )
+    assert (done.status_code, done.headers["Location"]) == (303, "/dispatch")
+    assert other not in desk.get("/dispatch").text.split("tbody")[1]

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hotline.tickets.queries import CategoryNode, Earlier
+from hotline.tickets.states import State
 from hotline.web import labels, present
 from routing.models import DepartmentKind
 from routing.queries import DepartmentNode
-from routing.relations import duplicates
+from routing.relations import duplicates, joining
 
 #: Below this chance a candidate is noise and not shown; the first one always is.
 LEAST_SHOWN: Final = 0.02
@@ -73,6 +74,9 @@ class AlikeRow:
     chance: str
     age: str
     same_place: bool
+    #: Others can be answered with it; a unit has it in hand, so it is the one to join rather than another that waits.
+    joins: bool
+    in_hand: bool
 
 
 def chance(probability: float) -> str:
@@ -198,6 +202,8 @@ def alike_rows(found: Iterable[duplicates.Alike], *, now: datetime) -> list[Alik
             chance=_alike_words(one.probability),
             age=f"{present.span_words((now - one.ticket.registered_at).total_seconds())}前",
             same_place=one.same_place,
+            joins=one.ticket.state in joining.JOINS,
+            in_hand=one.ticket.state in joining.JOINS - {State.REGISTERED},
         )
         for one in found
     ]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from hotline.core.errors import Invalid
 from hotline.core.permissions import Actor, Permission
-from hotline.tickets.states import State
 from hotline.web import forms, labels, present
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
@@ -24,8 +22,6 @@ from routing.relations.queries import IncidentRow, MemberRow
 
 bp = Blueprint("relations", __name__)
 P = Permission
-
-_JOINS: Final = frozenset({State.REGISTERED, State.DISPATCHED, State.SIGNED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +126,13 @@ def kin(who: Actor, ticket_id: int) -> Kin:
 @bp.get("/tickets/<number>/merge")
 @page(P.TICKET_MERGE)
 def merge_form(number: str) -> ResponseReturnValue:
-    """Show what is answered with a ticket, and how to change it."""
-    return render_template("relations/merge.html", page=_merge(number))
+    """Show what is answered with a ticket, and how to change it.
+
+    From the dispatch desk (`join=` a number) the form is filled in already: one key more, and back to the queue.
+    """
+    wanted = re.fullmatch(r"\d{10,20}", forms.asked("join"))
+    filled = {"numbers": wanted[0], "expected": "1", "reason": "与主单为同一事项", "back": "queue"} if wanted else {}
+    return render_template("relations/merge.html", page=_merge(number, values=filled))
 
 
 @bp.post("/tickets/<number>/merge")
@@ -161,8 +162,10 @@ def merge(number: str) -> ResponseReturnValue:
         return _merge_refused(number, "merge", Invalid({"numbers": "没有找到主单。"}))
     except Invalid as error:
         return _merge_refused(number, "merge", error)
-    forms.told("success", f"已并入 {done} 件，将与本单一并答复，每位诉求人仍单独回访。")
-    return redirect(url_for("relations.merge_form", number=number), code=303)
+    forms.told("success", f"已并入 {done} 件，将与 {number} 一并答复，每位诉求人仍单独回访。")
+    # To whoever came from the queue of the dispatch desk the next ticket matters more than the members of this one.
+    to_queue = forms.text("back") == "queue" and actor().can(P.TICKET_DISPATCH)
+    return redirect(url_for("dispatch.queue") if to_queue else url_for("relations.merge_form", number=number), code=303)
 
 
 @bp.post("/tickets/<number>/unmerge")
@@ -282,7 +285,7 @@ def _merge(
         main = queries.main_of(session, ticket.id)
         members = queries.members_of(session, actor(), ticket.id)
         incident_id = queries.incident_of(session, ticket.id)
-    open_to_join = ticket.state in _JOINS and main is None
+    open_to_join = ticket.state in relations.JOINS and main is None
     return MergePage(
         number=number,
         title=ticket.title,
