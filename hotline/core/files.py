@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -37,7 +38,7 @@ class FileStore:
         """
         digest = hashlib.sha256(content).hexdigest()
         place = self._place(digest)
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(FileNotFoundError, NotADirectoryError), self._alone(place.parent):
             os.utime(place)  # it is spoken of again, so it is no file that a failed transaction left behind
             return digest
         self._write(place, self._keyring.seal_bytes(content))
@@ -75,9 +76,18 @@ class FileStore:
                     if _DIGEST.fullmatch(place.name) and place.stat().st_mtime < moment.timestamp():
                         yield place.name
 
-    def remove(self, digest: str) -> None:
-        """Take a file away; that it is gone already is no error."""
-        self._place(digest).unlink(missing_ok=True)
+    def remove_unused(self, digest: str, *, since: datetime) -> bool:
+        """Take a file away unless it was put here again since a moment; tells whether it was taken.
+
+        Looking and taking are one step for whoever puts the same content at that instant: he finds it, and it stays, or
+        he does not, and writes it anew.
+        """
+        place = self._place(digest)
+        with suppress(FileNotFoundError), self._alone(place.parent):
+            if place.stat().st_mtime < since.timestamp():
+                place.unlink()
+                return True
+        return False
 
     def reseal(self, digest: str) -> bool:
         """Bring one file under the newest key; false when it stood there already.
@@ -116,6 +126,16 @@ class FileStore:
             with suppress(OSError):
                 fresh.unlink()
             raise Unavailable("附件暂时无法保存（存储空间异常），请稍后再试或联系管理员。") from error
+
+    @contextmanager
+    def _alone(self, folder: Path) -> Iterator[None]:
+        """Keep every other process out of one folder's old files for as long as the block runs."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

@@ -256,14 +256,11 @@ def sweep(session: Session, store: FileStore, *, now: datetime) -> int:
 
     Called every hour, it looks at a twenty-fourth of the store each time. Returns how many files were taken away.
     """
-    gone = 0
-    lying = store.unused_since(now - LEFT_BEHIND_AFTER, part=now.hour, parts=24)
+    gone, since = 0, now - LEFT_BEHIND_AFTER
+    lying = store.unused_since(since, part=now.hour, parts=24)
     while batch := list(itertools.islice(lying, 1_000)):
         known = set(session.scalars(select(Attachment.digest).where(Attachment.digest.in_(batch))))
-        for digest in batch:
-            if digest not in known:
-                store.remove(digest)
-                gone += 1
+        gone += sum(store.remove_unused(digest, since=since) for digest in batch if digest not in known)
     return gone
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -84,6 +85,45 @@ def test_a_file_that_is_spoken_of_again_was_not_left_behind(session: Session, st
     put_at = datetime.fromtimestamp((store.folder / digest[:2] / digest).stat().st_mtime, tz=now.tzinfo)
     assert sum(sweep(session, store, now=put_at + timedelta(hours=each)) for each in range(24)) == 0
     assert store.read(digest) == WORDS.content
+
+
+def test_a_content_that_is_put_again_while_the_sweep_looks_stays(store: FileStore, now: datetime) -> None:
+    """The sweep has listed it as old and asked who speaks of it; whoever puts it then has not committed yet."""
+    since = now - LEFT_BEHIND_AFTER
+    old = (since - timedelta(hours=1)).timestamp()
+    again, gone = store.put(MORE.content), store.put(WORDS.content)
+    for digest in (again, gone):
+        os.utime(store.folder / digest[:2] / digest, (old, old))
+    listed = {digest for part in range(24) for digest in store.unused_since(since, part=part, parts=24)}
+    assert listed == {again, gone}
+    store.put(MORE.content)
+    assert not store.remove_unused(again, since=since)
+    assert store.remove_unused(gone, since=since)
+    assert list(store.digests()) == [again]
+    assert not store.remove_unused(gone, since=since)
+    assert store.put(WORDS.content) == gone
+    assert store.read(gone) == WORDS.content
+
+
+def test_two_who_put_and_sweep_the_same_file_at_once_lose_nothing(store: FileStore, now: datetime) -> None:
+    since = now - LEFT_BEHIND_AFTER
+    digest = store.put(MORE.content)
+    place, start = store.folder / digest[:2] / digest, threading.Barrier(2)
+
+    def sweeps() -> None:
+        for _ in range(300):
+            start.wait(20)
+            store.remove_unused(digest, since=since)
+
+    thread = threading.Thread(target=sweeps)
+    thread.start()
+    for _ in range(300):
+        os.utime(place, (0, 0))
+        start.wait(20)
+        store.put(MORE.content)
+        assert place.exists()
+    thread.join(60)
+    assert store.read(digest) == MORE.content
 
 
 def test_files_are_attached_with_one_line_in_the_journal(session: Session, store: FileStore, now: datetime) -> None:
