@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -26,7 +27,7 @@ from hotline.core.errors import (
     Unavailable,
     WrongState,
 )
-from hotline.web import labels, present
+from hotline.web import gate, labels, present
 from hotline.web.gate import wants_page
 
 _log = logging.getLogger("hotline.web")
@@ -119,8 +120,23 @@ def _typed() -> list[str]:
     ]
 
 
+def _again() -> list[tuple[str, str]]:
+    """Return every field of a form of ours that was not taken, so that one click sends it again.
+
+    Only where the browser says that a page of ours sent it: nobody shall be led to confirm what another site has made
+    up. Nothing for a form with a password, which no page gives back, or with files, which no page can fill in.
+    """
+    ours = urlsplit(request.headers.get("Origin", "")).netloc == request.host
+    secret = any(name in _NOT_GIVEN_BACK - {"csrf_token"} for name in request.form)
+    if request.method != "POST" or not ours or secret or any(one.filename for one in request.files.values()):
+        return []
+    return [(name, words) for name, words in request.form.items(multi=True) if name != "csrf_token"]
+
+
 def _page(status: int, error: HotlineError) -> ResponseReturnValue:
     context: dict[str, Any] = {"reason": error.message, "typed": _typed()}
+    if isinstance(error, NotSignedIn):
+        context["again"] = _again()
     template = {422: "400", 404: "404", 401: "401", 403: "403", 409: "409", 413: "413", 429: "429", 503: "503"}
     if isinstance(error, Invalid):
         context["reason"] = "；".join(text for texts in error.fields.values() for text in texts) or error.message
@@ -142,8 +158,11 @@ def _page(status: int, error: HotlineError) -> ResponseReturnValue:
 
 
 def _csrf(error: CSRFError) -> ResponseReturnValue:  # noqa: ARG001 - the form of a handler
+    """Say that the page is older than the sign-in, and offer what was sent once more; this comes before the door."""
+    if gate.shut():
+        return _ours(NotSignedIn())
     reason = "页面已过期：可能打开太久，或在别的窗口重新登录过。"
-    return render_template("errors/400.html", reason=reason, typed=_typed()), 400
+    return render_template("errors/400.html", reason=reason, typed=_typed(), again=_again()), 400
 
 
 def _http(error: HTTPException) -> ResponseReturnValue:

@@ -92,6 +92,15 @@ def wants_page() -> bool:
     return request.method == "GET" and not request.headers.get("HX-Request") and not stream
 
 
+def shut() -> bool:
+    """Tell whether a page is shut because nobody has signed in, for an answer that is made before the door is asked."""
+    needed = needs(current_app.view_functions[request.endpoint or "static"])
+    if request.blueprint == "api" or needed == frozenset({Permission.TICKET_SUBMIT}):
+        return False
+    recognise()
+    return person() is None
+
+
 def guard(app: Flask) -> None:
     """Set the door into the wall of an application."""
 
@@ -104,7 +113,7 @@ def guard(app: Flask) -> None:
             raise Denied
         if needed == frozenset({Permission.TICKET_SUBMIT}):
             return None
-        _recognise()
+        recognise()
         who = person()
         if who is None:
             if request.blueprint == "api":
@@ -119,7 +128,7 @@ def guard(app: Flask) -> None:
         return None
 
 
-def _recognise() -> None:
+def recognise() -> None:
     """Find out who asks: an API token in the header, or the browser's token in the signed cookie."""
     if request.blueprint == "api":
         kind, _, token = request.headers.get("Authorization", "").partition(" ")

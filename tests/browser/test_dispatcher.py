@@ -8,11 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select, text
 
 from hotline.core.db import Database
-from hotline.core.permissions import SYSTEM
+from hotline.core.permissions import SYSTEM, Role
+from hotline.people.models import User
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import State
 from routing import actions as routing
@@ -133,6 +134,52 @@ def test_a_decision_sent_after_the_sign_in_is_over_says_so_beside_its_button(
     assert_fits(desk)
     assert problems
     problems[:] = [one for one in problems if "401" not in one]
+
+
+def sent_to_nobody(desk: Page, live_db: Database, number: str, words: str) -> None:
+    """Raise unless the row stands as before, says this beside its button, and can be pressed again."""
+    expect(desk.locator("form.accepts [data-held]")).to_contain_text(words)
+    expect(desk.locator("form.accepts [aria-disabled=true]")).to_have_count(0)
+    assert holder(live_db, number) is None
+    assert_fits(desk)
+
+
+def test_a_decision_whose_line_breaks_says_that_it_may_have_arrived(
+    desk: Page, live_db: Database, waiting: list[str], problems: list[str]
+) -> None:
+    desk.route("**/accept", lambda route: route.abort("connectionreset"))
+    press(desk, "j", "1")
+    sent_to_nobody(desk, live_db, waiting[0], "没有等到答复")
+    desk.unroute("**/accept")
+    press(desk, "1")
+    expect(desk.locator("tr.row-done")).to_contain_text(waiting[0])
+    problems[:] = [one for one in problems if not re.search("htmx:|ERR_CONNECTION_RESET", one)]
+
+
+def test_a_decision_that_is_not_answered_in_time_says_so(
+    desk: Page, live_db: Database, waiting: list[str], problems: list[str]
+) -> None:
+    unanswered: list[Route] = []
+
+    def leave(route: Route) -> None:
+        unanswered.append(route)
+
+    desk.route("**/accept", leave)
+    desk.evaluate("htmx.config.timeout = 300")
+    press(desk, "j", "1")
+    sent_to_nobody(desk, live_db, waiting[0], "请先查询是否已经提交")
+    assert len(unanswered) == 1
+    problems[:] = [one for one in problems if "htmx:" not in one]
+
+
+def test_a_decision_that_one_may_no_longer_take_says_so(
+    desk: Page, live_db: Database, waiting: list[str], problems: list[str]
+) -> None:
+    with live_db.begin() as session:
+        session.scalars(select(User).where(User.login == Role.DISPATCHER.value)).one().role = Role.AUDITOR
+    press(desk, "j", "1")
+    sent_to_nobody(desk, live_db, waiting[0], "您没有权限进行此操作，没有提交")
+    problems[:] = [one for one in problems if "403" not in one]
 
 
 def test_before_any_row_is_stood_on_the_key_belongs_to_the_first(

@@ -20,6 +20,7 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.queries import counters
 from hotline.wiring import Installation
 from routing.models import Membership
+from tests.forms import Page
 from tests.makers import dispatched_ticket, make_department, make_user, sign_in
 
 BEYOND = "9" * 23
@@ -236,6 +237,58 @@ def test_what_was_typed_is_given_back_when_the_sign_in_has_ended_meanwhile(
     assert "很长的一个密码密码" not in answer.text
     assert "no-store" in answer.headers["Cache-Control"]
     assert str(CONCERN["content"]) not in client.get(f"/tickets/{number}?content={CONCERN['content']}").text
+
+
+OURS = {"Origin": "http://localhost"}
+
+
+def test_a_form_older_than_the_sign_in_is_sent_again_with_one_click(
+    app: Flask, client: FlaskClient, tools: Installation, number: str
+) -> None:
+    """The text that a person had written goes in unchanged, and once: the page carries it, nobody types it anew."""
+    words = "\n诉求人补充：第二根灯杆也倾斜了。<b>\n请一并处理。"
+    sign_in(client, "operator")
+    app.config["WTF_CSRF_ENABLED"] = True
+    answer = client.post(f"/tickets/{number}/note", data={"note": words, "csrf_token": "of-yesterday"}, headers=OURS)
+    assert answer.status_code == 400
+    again = next(form for form in Page(answer.text, path="").forms if form.action == f"/tickets/{number}/note")
+    values = {one.name: one.value for one in again.fields if one.kind != "button"}
+    assert values["note"] == words
+    assert client.post(again.action, data=values, headers=OURS).status_code == 303
+    with tools.db.read() as session:
+        kept = session.execute(text("SELECT note FROM journal WHERE act = 'note'")).scalars().all()
+    assert kept == ["诉求人补充：第二根灯杆也倾斜了。<b>\n请一并处理。"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "given"),
+    [
+        ({"Origin": "https://elsewhere.example"}, {"note": "别的网站替我写的话。"}),
+        ({"Origin": "null"}, {"note": "别的网站替我写的话。"}),
+        ({}, {"note": "不知道从哪里来的话。"}),
+        (OURS, {"note": "改密码的表单不会被带回。", "password": "Correct-horse-9"}),
+    ],
+)
+def test_what_another_site_made_up_or_holds_a_password_is_offered_to_nobody(  # noqa: PLR0917 - columns of the table
+    app: Flask, client: FlaskClient, number: str, headers: dict[str, str], given: dict[str, str]
+) -> None:
+    sign_in(client, "operator")
+    app.config["WTF_CSRF_ENABLED"] = True
+    answer = client.post(f"/tickets/{number}/note", data=given, headers=headers)
+    assert answer.status_code == 400
+    assert "再次提交" not in answer.text
+    assert "Correct-horse-9" not in answer.text
+
+
+def test_a_form_sent_after_the_sign_in_is_over_asks_to_sign_in_and_waits(
+    app: Flask, client: FlaskClient, number: str
+) -> None:
+    app.config["WTF_CSRF_ENABLED"] = True
+    answer = client.post(f"/tickets/{number}/note", data={"note": "市民要求书面答复。"}, headers=OURS)
+    assert answer.status_code == 401
+    assert "市民要求书面答复。" in answer.text
+    assert 'target="_blank"' in answer.text
+    assert "已登录，再次提交" in answer.text
 
 
 def test_what_was_typed_on_a_stale_page_is_given_back(client: FlaskClient, number: str) -> None:
