@@ -21,7 +21,7 @@ from hotline.people.queries import token_hash
 
 #: After so many wrong guesses for one login (or ten times as many from one address) within the window ...
 MOST_FAILURES: Final = 5
-ADDRESS_FACTOR: Final = 10
+MOST_FROM_ADDRESS: Final = 10 * MOST_FAILURES
 FAILURE_WINDOW: Final = timedelta(minutes=15)
 #: ... the door stays shut for this long.
 LOCK: Final = timedelta(minutes=10)
@@ -43,9 +43,9 @@ class Limit:
 
 
 def count_guess(session: Session, *, login: str, address: str, now: datetime) -> None:
-    """Count a guess for a login before its password is looked at; raise `Throttled` while login or address is shut.
+    """Count a guess for login and address before its password is looked at; raise `Throttled` while either is shut.
 
-    Its own transaction, so that it stays although the sign-in is refused; a right password forgets it (`sign_in`).
+    Its own transaction, so that it stays although the sign-in is refused; a right password takes it back (`sign_in`).
     Because it is counted first, guesses sent at the same instant get no further than those sent one by one.
     """
     keys = _login_key(session, login), _address_key(session, address)
@@ -56,14 +56,10 @@ def count_guess(session: Session, *, login: str, address: str, now: datetime) ->
         .limit(1)
     )
     shut = shut or _count_failure(session, keys[0], most=MOST_FAILURES, now=now)
+    shut = shut or _count_failure(session, keys[1], most=MOST_FROM_ADDRESS, now=now)
     if shut is not None:
         seconds = int((shut - now).total_seconds()) + 1
         raise Throttled(f"密码错误次数过多，请 {-(-seconds // 60)} 分钟后再试。", retry_after_s=seconds)
-
-
-def note_failure(session: Session, *, address: str, now: datetime) -> None:
-    """Count a wrong guess for the address it came from, after the fact: many people share one, and most are right."""
-    _count_failure(session, _address_key(session, address), most=MOST_FAILURES * ADDRESS_FACTOR, now=now)
 
 
 def _count_failure(session: Session, key: bytes, *, most: int, now: datetime) -> datetime | None:
@@ -89,8 +85,11 @@ def _count_failure(session: Session, key: bytes, *, most: int, now: datetime) ->
     return session.scalar(select(SignInFailure.locked_until).where(SignInFailure.key == key))
 
 
-def sign_in(session: Session, *, login: str, password: str, now: datetime) -> str:
-    """Check the password and return a fresh browser token; `NotSignedIn` says no more than it must."""
+def sign_in(session: Session, *, login: str, password: str, address: str = "", now: datetime) -> str:
+    """Check the password and return a fresh browser token; `NotSignedIn` says no more than it must.
+
+    The guess that `count_guess` counted for the address is taken back: many people share one, and most are right.
+    """
     user = session.scalars(select(User).where(User.login == login.strip().lower())).first()
     right = passwords.matches(password, user.password_hash if user else None)
     if user is None or not right or not user.active:
@@ -106,6 +105,16 @@ def sign_in(session: Session, *, login: str, password: str, now: datetime) -> st
         )
     )
     session.execute(delete(SignInFailure).where(SignInFailure.key == _login_key(session, user.login)))
+    if address:
+        by_this_guess = SignInFailure.failures == MOST_FROM_ADDRESS  # shut by it, the door opens again
+        session.execute(
+            update(SignInFailure)
+            .where(SignInFailure.key == _address_key(session, address), SignInFailure.failures > 0)
+            .values(
+                failures=SignInFailure.failures - 1,
+                locked_until=case((by_this_guess, None), else_=SignInFailure.locked_until),
+            )
+        )
     return token
 
 

@@ -52,10 +52,9 @@ def sign_in() -> ResponseReturnValue:
         actions.count_guess(writing, login=login, address=address(), now=now())
     try:
         with db().begin() as writing:
-            token = actions.sign_in(writing, login=login, password=forms.text("password"), now=now())
+            password = forms.text("password")
+            token = actions.sign_in(writing, login=login, password=password, address=address(), now=now())
     except NotSignedIn as error:
-        with db().begin() as writing:
-            actions.note_failure(writing, address=address(), now=now())
         page = SignInPage(login=login, next=onward, errors={"password": [error.message]})
         return render_template("account/sign_in.html", page=page), 401
     session.clear()

@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from hotline.core import clock
 from hotline.core.errors import Throttled
 from hotline.core.permissions import SYSTEM, Role
 from hotline.people import actions, queries
@@ -81,12 +82,23 @@ def test_the_right_password_forgets_the_guesses_before_it(client: FlaskClient, l
 
 
 def test_an_address_that_tries_many_logins_is_shut_out(tools: Installation, login: str, now: datetime) -> None:
-    for _ in range(actions.MOST_FAILURES * actions.ADDRESS_FACTOR):
-        with tools.db.begin() as session:
-            actions.note_failure(session, address="10.0.0.1", now=now)
+    for each in range(actions.MOST_FROM_ADDRESS):
+        guess(tools, f"login{each}", now, address="10.0.0.1")
     with pytest.raises(Throttled):
         guess(tools, login, now, address="10.0.0.1")
     guess(tools, login, now, address="10.0.0.2")
+
+
+def test_who_signs_in_rightly_shuts_nobody_of_his_address_out(
+    client: FlaskClient, tools: Installation, login: str, now: datetime
+) -> None:
+    """A whole centre has one address; forty-nine wrong guesses and any number of right ones leave the door open."""
+    for each in range(actions.MOST_FROM_ADDRESS - 1):
+        guess(tools, f"login{each}", clock.now(), address="127.0.0.1")
+    for _ in range(3):
+        assert client.post("/sign-in", data={"login": login, "password": PASSWORD}).status_code == 302
+    assert client.post("/sign-in", data={"login": login, "password": "nope"}).status_code == 401
+    assert client.post("/sign-in", data={"login": login, "password": PASSWORD}).status_code == 429
 
 
 def test_guesses_at_the_same_instant_are_five_and_no_more(app: Flask, login: str) -> None:
