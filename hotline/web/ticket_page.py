@@ -359,8 +359,9 @@ def ways(
         found.append(
             Way(words="回访", href=f"/callbacks/{waiting.id}", tone="primary", key="alt+h", icon="phone-outgoing")
         )
-    if dispatches:
+    if any(row.is_current for row in dispatches):
         found.append(Way(words="协办", href=f"/tickets/{number}/parts", icon="git-merge"))
+    if dispatches:
         found.append(Way(words="时限说明", href=f"/tickets/{number}/deadlines", icon="clock-hour-4"))
     if ticket.kind is Kind.BAD_REVIEW and Act.VERIFY in offered:
         found.append(Way(words="差评认定", href="/reviews", icon="gavel"))

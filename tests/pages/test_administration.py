@@ -149,6 +149,9 @@ def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation
     assert bad.status_code == 422
     assert "50 到 100" in bad.text
     assert "90 到 99.9" in bad.text
+    odd = browser.post("/admin/settings", data={"least": "95", "promise": "98", "dispatches": "3", "workdays": "五"})
+    assert 'id="f-workdays-error"' in odd.text
+    assert 'id="f-dispatches-error"' not in odd.text
     good = {"on": "yes", "least": "95", "excluded": "CJ-01，HB", "promise": "98.5"}
     assert browser.post("/admin/settings", data=good).status_code == 303
     with tools.db.read() as session:

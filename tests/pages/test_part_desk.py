@@ -175,7 +175,11 @@ def test_the_lead_takes_a_part_back(desks: Desks) -> None:
     asks_to_help(desks)
     (part,) = desks.parts()
     lead = desks.at("lead")
-    assert lead.post(f"/tickets/{desks.number}/parts/{part.row.id}/end", data={"words": ""}).status_code == 422
+    refused = lead.post(f"/tickets/{desks.number}/parts/{part.row.id}/end", data={"words": ""})
+    assert refused.status_code == 422
+    assert f'id="end-words-{part.row.id}-error"' in refused.text, (
+        "told in the form that was sent, not on a page of its own"
+    )
     lead.post(f"/tickets/{desks.number}/parts/{part.row.id}/end", data={"words": "已自行解决"})
     assert "已自行解决" in desks.at("helper").get(f"/department/parts/{part.row.id}").text
 

@@ -96,10 +96,14 @@ def _settings_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Edit
 def _duty_policy(dispatches: str, workdays: str) -> tuple[DutyPolicy, dict[str, str]]:
     """Read the figures of disputes; an empty field is the default, so that a form without them changes nothing odd."""
     usual = DutyPolicy()
-    raw = (dispatches.strip() or str(usual.dispatches), workdays.strip() or str(usual.workdays))
-    if not all(one.isdecimal() and len(one) < 4 for one in raw):  # noqa: PLR2004 - longer than any limit
-        return usual, {"dispatches": "请填写整数。"}
-    duty = DutyPolicy(dispatches=int(raw[0]), workdays=int(raw[1]))
+    raw = {
+        "dispatches": dispatches.strip() or str(usual.dispatches),
+        "workdays": workdays.strip() or str(usual.workdays),
+    }
+    odd = {name for name, one in raw.items() if not one.isdecimal() or len(one) >= 4}  # noqa: PLR2004 - longer than any limit
+    if odd:
+        return usual, dict.fromkeys(sorted(odd), "请填写整数。")
+    duty = DutyPolicy(dispatches=int(raw["dispatches"]), workdays=int(raw["workdays"]))
     return duty, duty.problems()
 
 

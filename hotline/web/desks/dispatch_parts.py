@@ -13,7 +13,8 @@ from hotline.core.clock import local_day
 from hotline.tickets.queries import Earlier
 from hotline.web import labels, present
 from hotline.web.desks import hints
-from hotline.web.gate import now
+from hotline.web.desks.disputes import READERS
+from hotline.web.gate import actor, now
 from routing.duty.precedents import PrecedentView
 from routing.duty.queries import ReturnView
 from routing.queries import DepartmentNode
@@ -126,11 +127,13 @@ class RulingPrecedent:
     basis: str
     why: str
     at: str
+    #: Where the dispute is read; empty for whom it is not open.
     href: str
 
 
 def rulings_of(rows: Sequence[PrecedentView]) -> list[RulingPrecedent]:
     """Return the rulings that speak for a ticket, in words, each with its reason."""
+    reads = any(actor().can(permission) for permission in READERS)
     return [
         RulingPrecedent(
             ruling_id=row.ruling_id,
@@ -143,7 +146,7 @@ def rulings_of(rows: Sequence[PrecedentView]) -> list[RulingPrecedent]:
             basis=row.basis,
             why=row.why,
             at=present.day(local_day(row.ruled_at)),
-            href=url_for("disputes.show", dispute_id=row.dispute_id),
+            href=url_for("disputes.show", dispute_id=row.dispute_id) if reads else "",
         )
         for row in rows
     ]

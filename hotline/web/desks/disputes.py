@@ -30,7 +30,8 @@ bp = Blueprint("disputes", __name__)
 
 ROWS: Final = 20
 _P = Permission
-_READERS: Final = (_P.DISPUTE_ARGUE, _P.DISPUTE_CONVENE, _P.DISPUTE_RULE)
+#: Who may read a dispute at all.
+READERS: Final = (_P.DISPUTE_ARGUE, _P.DISPUTE_CONVENE, _P.DISPUTE_RULE)
 LABELS: Final[Mapping[str, str]] = {
     "words": "说明",
     "basis": "依据",
@@ -165,7 +166,7 @@ class AskPage:
 
 
 @bp.get("/disputes")
-@page(*_READERS)
+@page(*READERS)
 def queue() -> ResponseReturnValue:
     """List the disputes that one may read: the open ones by their limit, or those that have ended."""
     open_only, cursor = forms.asked("tab") != "ended", forms.asked("cursor")
@@ -203,14 +204,14 @@ def queue() -> ResponseReturnValue:
 
 
 @bp.get("/disputes/<int:dispute_id>")
-@page(*_READERS)
+@page(*READERS)
 def show(dispute_id: int) -> ResponseReturnValue:
     """Show one dispute with all that was said."""
     return _page(dispute_id)
 
 
 @bp.get("/disputes/<int:dispute_id>/print")
-@page(*_READERS)
+@page(*READERS)
 def paper(dispute_id: int) -> ResponseReturnValue:
     """Show one dispute for paper (职责裁定书)."""
     made = _page(dispute_id, template="disputes/print.html")
@@ -219,7 +220,7 @@ def paper(dispute_id: int) -> ResponseReturnValue:
 
 
 @bp.get("/disputes/<int:dispute_id>/files/<int:file_id>")
-@page(*_READERS)
+@page(*READERS)
 def document(dispute_id: int, file_id: int) -> ResponseReturnValue:
     """Give a document of the dispute out, to be saved."""
     with db().read() as reading:

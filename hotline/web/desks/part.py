@@ -252,7 +252,8 @@ def share(number: str) -> ResponseReturnValue:
                 now=now(),
             )
     except Invalid as error:
-        shown = _ticket_parts(number, form=forms.text("kind"), values=request.form.to_dict(), errors=error.fields)
+        asked = PartKind.FORWARD if forms.text("kind") == PartKind.FORWARD else PartKind.ASSIST
+        shown = _ticket_parts(number, form=asked.value, values=request.form.to_dict(), errors=error.fields)
         return render_template("part/ticket.html", page=shown), 422
     forms.told("success", "任务已下达。")
     return redirect(url_for("part.of_ticket", number=number), code=303)
@@ -262,11 +263,16 @@ def share(number: str) -> ResponseReturnValue:
 @page(Permission.TICKET_ANSWER, Permission.TICKET_DISPATCH)
 def end(number: str, subtask_id: int) -> ResponseReturnValue:
     """Take a part back."""
-    with db().begin() as session:
-        ticket = routing_queries.ticket_for(session, actor(), number)
-        if parts.part_for(session, actor(), subtask_id).row.ticket_id != ticket.id:
-            raise NotFound
-        parts.end_part(session, subtask_id=subtask_id, words=forms.text("words"), by=actor(), now=now())
+    try:
+        with db().begin() as session:
+            ticket = routing_queries.ticket_for(session, actor(), number)
+            if parts.part_for(session, actor(), subtask_id).row.ticket_id != ticket.id:
+                raise NotFound
+            parts.end_part(session, subtask_id=subtask_id, words=forms.text("words"), by=actor(), now=now())
+    except Invalid as error:
+        typed = {f"end-{subtask_id}": forms.text("words")}
+        shown = _ticket_parts(number, form=f"end-{subtask_id}", values=typed, errors=error.fields)
+        return render_template("part/ticket.html", page=shown), 422
     forms.told("success", "任务已收回。")
     return redirect(url_for("part.of_ticket", number=number), code=303)
 
