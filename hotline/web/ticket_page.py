@@ -31,6 +31,7 @@ from hotline.web.present import DeadlineView, TimelineItem
 from hotline.web.ticket_search import SearchRow
 from routing import lists
 from routing import queries as routing
+from routing.catalogue.editions import TERRITORIAL
 from routing.clocks.profiles import ClockName
 from routing.clocks.steps import CLOCK_LABELS
 from routing.models import Ending, Suggestion
@@ -275,7 +276,8 @@ def page_of(
         files = queries.attachments(session, ticket.id)
         caller = ticket.phone_index
         earlier = lists.of_caller(session, by, caller, now=now, limit=_MOST_EARLIER + 1) if caller else []
-        names = {one.code: one.name for one in routing.departments(session, active_only=False)} if suggestion else {}
+        units = routing.departments(session, active_only=False) if suggestion else ()
+        names = {TERRITORIAL: "属地县区", **{one.code: one.name for one in units}}
         repeats_number = queries.number_of(session, ticket.repeats_id) if ticket.repeats_id else ""
         sealed = queries.sealed_fields(session, ticket)
         joins = by.can(Permission.TICKET_MERGE) and ticket.state is not State.CLOSED
@@ -612,10 +614,10 @@ def _suggestion(row: Suggestion, names: Mapping[str, str], *, now: datetime) -> 
 
 
 def _candidates(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[Candidate]:
-    """Name the candidates in words: their own name, else the one that the catalogue knows their code by."""
+    """Name the candidates in words: as we know their code, else as the model names them, which may be the code."""
     return [
         Candidate(
-            name=str(row.get("name") or names.get(code := str(row.get("code", ""))) or code),
+            name=str(names.get(code := str(row.get("code", ""))) or row.get("name") or code),
             chance=hints.percent(float(row["p"])),
             percent=round(float(row["p"]) * 100),
         )

@@ -549,6 +549,7 @@ def test_a_unit_learns_the_result_of_a_callback_and_nothing_of_the_calling(house
 
 def test_the_page_shows_what_the_model_said_to_those_who_dispatch(house: House) -> None:
     with house.tools.db.begin() as session:
+        make_department(session, "named_by_us", name="望川市路灯管理处")
         session.add(
             Suggestion(
                 ticket_id=house.ticket_id,
@@ -557,7 +558,8 @@ def test_the_page_shows_what_the_model_said_to_those_who_dispatch(house: House) 
                 body={
                     "departments": [
                         {"code": "a", "name": "城市管理局", "p": 0.83},
-                        {"code": "b", "name": "供热集团", "p": 0.1},
+                        {"code": "named_by_us", "name": "named_by_us", "p": 0.1},
+                        {"code": "district", "name": "district", "p": 0.05},
                     ],
                     "category": [{"code": "c", "name": "市政 / 路灯", "p": 0.7}],
                     "words": [{"field": "body", "start": 3, "end": 5, "text": "路灯", "weight": 0.9}],
@@ -569,7 +571,16 @@ def test_the_page_shows_what_the_model_said_to_those_who_dispatch(house: House) 
             )
         )
     text = house.browse("dispatcher").get(f"/tickets/{house.number}").text
-    for words in ("模型建议", "83%", "市政 / 路灯", "风险：群体事件", "把握不足", "<mark>路灯</mark>"):
+    assert "named_by_us" not in text, "the model knows units by their codes, people by their names"
+    for words in (
+        "模型建议",
+        "83%",
+        "望川市路灯管理处",
+        "市政 / 路灯",
+        "风险：群体事件",
+        "把握不足",
+        "<mark>路灯</mark>",
+    ):
         assert words in text, words
     assert "模型建议" not in house.browse("responder").get(f"/tickets/{house.number}").text
 
