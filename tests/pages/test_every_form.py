@@ -164,6 +164,8 @@ NOT_REACHED: Final = frozenset(
         *("harassment.ask", "harassment.clear", "harassment.decide", "tickets.rework", "vetting.decide"),
         # A ticket among the first that nobody has dispatched, merged or closed.
         *("tickets.answer", "tickets.refuse", "tickets.transfer", "relations.unmerge"),
+        # An edition of deadlines that waits to be confirmed.
+        *("profiles.confirm", "profiles.enter", "profiles.move", "profiles.withdraw"),
         # A file that is a catalogue.
         "dispatch_catalogue.apply",
     }
