@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, Subquery, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -88,19 +88,7 @@ def gather(session: Session) -> list[Gathered]:
     """
     leads = usual(session)
     districts = set(session.scalars(select(Department.code).where(Department.kind == DepartmentKind.DISTRICT)))
-    newest = (
-        select(
-            TrainingLabel.ticket_id,
-            TrainingLabel.label,
-            TrainingLabel.weight,
-            TrainingLabel.provenance,
-            func.row_number()
-            .over(partition_by=TrainingLabel.label, order_by=(TrainingLabel.at.desc(), TrainingLabel.id.desc()))
-            .label("place"),
-        )
-        .where(TrainingLabel.task == LabelTask.CATEGORY, TrainingLabel.superseded_at.is_(None))
-        .subquery()
-    )
+    newest = _newest(LabelTask.CATEGORY)
     duty, kind = aliased(TrainingLabel), aliased(TrainingLabel)
     rows = session.execute(
         select(
@@ -316,23 +304,7 @@ def _derived(
 
 def _of_departments(session: Session, *, but: set[int], room: int) -> list[Gathered]:
     """Return tickets of which only the department was decided, the newest of each department."""
-    newest = (
-        select(
-            TrainingLabel.ticket_id,
-            TrainingLabel.label,
-            TrainingLabel.weight,
-            TrainingLabel.provenance,
-            func.row_number()
-            .over(partition_by=TrainingLabel.label, order_by=(TrainingLabel.at.desc(), TrainingLabel.id.desc()))
-            .label("place"),
-        )
-        .where(
-            TrainingLabel.task == LabelTask.DEPARTMENT,
-            TrainingLabel.superseded_at.is_(None),
-            TrainingLabel.provenance != Provenance.PROPOSED.value,
-        )
-        .subquery()
-    )
+    newest = _newest(LabelTask.DEPARTMENT, TrainingLabel.provenance != Provenance.PROPOSED.value)
     rows = session.execute(
         select(
             Ticket.id,
@@ -364,6 +336,17 @@ def _of_departments(session: Session, *, but: set[int], room: int) -> list[Gathe
         if ticket_id not in but
     ]
     return found[: max(0, room)]
+
+
+def _newest(task: LabelTask, *only: ColumnElement[bool]) -> Subquery:
+    """Select the labels of a task that hold, each with its `place` among those that say the same, the newest first."""
+    order = (TrainingLabel.at.desc(), TrainingLabel.id.desc())
+    place = func.row_number().over(partition_by=TrainingLabel.label, order_by=order).label("place")
+    return (
+        select(TrainingLabel.ticket_id, TrainingLabel.label, TrainingLabel.weight, TrainingLabel.provenance, place)
+        .where(TrainingLabel.task == task, TrainingLabel.superseded_at.is_(None), *only)
+        .subquery()
+    )
 
 
 def _with_departments(session: Session, found: Sequence[Gathered], *, districts: set[str]) -> list[Gathered]:

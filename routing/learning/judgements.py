@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Float, Select, case, cast, func, select
+from sqlalchemy import ColumnElement, Float, Select, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from hotline.core.clock import local_day
@@ -59,24 +59,49 @@ class CategoryWords:
 
 def judged(session: Session, *, now: datetime) -> list[Judged]:
     """Return the newest suggestions of a category that people have decided since."""
-    newest = session.scalar(select(func.max(Suggestion.id))) or 0
-    rows = session.execute(
+    return _judged(session, _decided(LabelTask.CATEGORY, "category", TrainingLabel.label), now=now)
+
+
+def judged_departments(session: Session, *, now: datetime) -> list[Judged]:
+    """Return the newest suggestions of a lead that people have decided since; all districts count as one.
+
+    Which district's government is meant follows from the place and not from the words.
+    """
+    led = case((Department.kind == DepartmentKind.DISTRICT, DISTRICT), else_=TrainingLabel.label)
+    decided = (
+        _decided(LabelTask.DEPARTMENT, "departments", led)
+        .join(Department, Department.code == TrainingLabel.label)
+        .where(TrainingLabel.provenance != Provenance.PROPOSED.value)
+    )
+    return _judged(session, decided, now=now)
+
+
+def _decided(task: LabelTask, said: str, truth: ColumnElement[str]) -> Select[Any]:
+    """Select suggestions with what they said under this name and with what people decided about the task."""
+    return (
         select(
             Suggestion.made_at,
-            Suggestion.body["category"],
-            TrainingLabel.label,
+            Suggestion.body[said],
+            truth,
             func.char_length(Ticket.content),
             Ticket.channel,
             Ticket.title,
         )
+        .select_from(Suggestion)
         .join(
             TrainingLabel,
             (TrainingLabel.ticket_id == Suggestion.ticket_id)
-            & (TrainingLabel.task == LabelTask.CATEGORY)
+            & (TrainingLabel.task == task)
             & TrainingLabel.superseded_at.is_(None),
         )
         .join(Ticket, Ticket.id == Suggestion.ticket_id)
-        .where(Suggestion.made_at >= now - WINDOW, Suggestion.id > newest - _READ_SUGGESTIONS)
+    )
+
+
+def _judged(session: Session, decided: Select[Any], *, now: datetime) -> list[Judged]:
+    newest = session.scalar(select(func.max(Suggestion.id))) or 0
+    rows = session.execute(
+        decided.where(Suggestion.made_at >= now - WINDOW, Suggestion.id > newest - _READ_SUGGESTIONS)
         .order_by(Suggestion.id.desc())
         .limit(MOST_JUDGED)
     )
@@ -90,46 +115,6 @@ def judged(session: Session, *, now: datetime) -> list[Judged]:
             title=title,
         )
         for made_at, candidates, truth, length, channel, title in rows
-        if candidates
-    ]
-
-
-def judged_departments(session: Session, *, now: datetime) -> list[Judged]:
-    """Return the newest suggestions of a lead that people have decided since; all districts count as one.
-
-    Which district's government is meant follows from the place and not from the words.
-    """
-    newest = session.scalar(select(func.max(Suggestion.id))) or 0
-    rows = session.execute(
-        select(
-            Suggestion.made_at,
-            Suggestion.body["departments"],
-            case((Department.kind == DepartmentKind.DISTRICT, DISTRICT), else_=TrainingLabel.label),
-            func.char_length(Ticket.content),
-            Ticket.channel,
-        )
-        .join(
-            TrainingLabel,
-            (TrainingLabel.ticket_id == Suggestion.ticket_id)
-            & (TrainingLabel.task == LabelTask.DEPARTMENT)
-            & TrainingLabel.superseded_at.is_(None)
-            & (TrainingLabel.provenance != Provenance.PROPOSED.value),
-        )
-        .join(Department, Department.code == TrainingLabel.label)
-        .join(Ticket, Ticket.id == Suggestion.ticket_id)
-        .where(Suggestion.made_at >= now - WINDOW, Suggestion.id > newest - _READ_SUGGESTIONS)
-        .order_by(Suggestion.id.desc())
-        .limit(MOST_JUDGED)
-    )
-    return [
-        Judged(
-            day=local_day(made_at),
-            candidates=tuple((str(one["code"]), float(one["p"])) for one in candidates),
-            truth=truth,
-            length=length,
-            channel=channel.value,
-        )
-        for made_at, candidates, truth, length, channel in rows
         if candidates
     ]
 
