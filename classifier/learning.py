@@ -295,7 +295,7 @@ def _departments_made_from(
     )
     count = Counter(label for label in led.labels if label)
     pool = departments.Pool(learnt=mine, category=its, decisions=dict(sorted(count.items())))
-    helped = sum(bool(one.assist) for one in extra)
+    helped = sum(bool(one.assist and one.department) for one in extra)
     return {"departments": {**pool.as_json(), "helped": helped if departments.ASSIST in heads else 0}}
 
 

@@ -129,6 +129,10 @@ class Suggester:
             other._newcomers = Newcomers(new) if new else None
         return other
 
+    def has_learnt(self, code: str) -> bool:
+        """Tell whether the model itself knows this category, not only by its definition and first examples."""
+        return self.model is not None and not self._is_new(code)
+
     def suggest(self, title: str, body: str, *, at: datetime | None = None) -> Suggestions:
         """Say everything about one text; never raises for its content, however odd."""
         signals = self._signals.read(title, body, at=at)

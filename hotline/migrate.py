@@ -26,6 +26,7 @@ import routing.answers.vetting_models
 import routing.catalogue.models
 import routing.clocks.models
 import routing.duty.models
+import routing.learning.example_models
 import routing.learning.label_models
 import routing.learning.limit_models
 import routing.learning.models
@@ -52,6 +53,7 @@ MODELS: Final = (
     routing.answers.relay_models,
     routing.answers.vetting_models,
     routing.learning.label_models,
+    routing.learning.example_models,
     routing.catalogue.models,
     routing.clocks.models,
     routing.learning.models,

@@ -21,6 +21,7 @@ from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.learning.labels import STANDING
 from routing.learning.models import Side, TrainingSide
+from routing.learning.queries import written_examples
 from routing.models import Department, DepartmentKind, Suggestion
 
 if TYPE_CHECKING:
@@ -205,7 +206,10 @@ def material(session: Session, gathered: Sequence[Gathered], *, groups: Sequence
 
 
 def definitions(session: Session) -> list[Example]:
-    """Return each category that this city added, told by its definition: so it works before it has examples."""
+    """Return what a city wrote about its categories: definitions of those that it added, and example sentences.
+
+    So a category works before it has tickets.
+    """
     from classifier import seeds
     from classifier.learning import Example
 
@@ -226,7 +230,11 @@ def definitions(session: Session) -> list[Example]:
             found.append(
                 Example(title=title, body=body, label=row.code, weight=DEFINITION_WEIGHT, provenance="definition")
             )
-    return found
+    return found + [
+        Example(title="", body=body, label=code, provenance="written")
+        for code, bodies in written_examples(session).items()
+        for body in bodies
+    ]
 
 
 def sides(ticket_ids: Sequence[int], groups: Sequence[int], known: Mapping[int, Side]) -> dict[int, Side]:

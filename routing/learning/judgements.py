@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Float, Select, case, cast, func, select
+from sqlalchemy import Float, Select, SQLColumnExpression, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from hotline.core.clock import local_day
@@ -76,7 +76,7 @@ def judged_departments(session: Session, *, now: datetime) -> list[Judged]:
     return _judged(session, decided, now=now)
 
 
-def _decided(task: LabelTask, said: str, truth: ColumnElement[str]) -> Select[Any]:
+def _decided(task: LabelTask, said: str, truth: SQLColumnExpression[str]) -> Select[Any]:
     """Select suggestions with what they said under this name and with what people decided about the task."""
     return (
         select(

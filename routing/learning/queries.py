@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
 from hotline.core.paging import parse_name, turned
 from hotline.people.models import User
 from hotline.people.queries import names
+from hotline.tickets.models import Category
+from routing.learning.example_models import CategoryExample
 from routing.learning.label_models import LabelTask, TrainingLabel
 from routing.learning.models import (
     LearningAct,
@@ -23,6 +26,9 @@ from routing.learning.models import (
     ModelVersion,
     TrainingState,
 )
+
+#: Sentences written for categories that are learnt from, the newest.
+MOST_WRITTEN: Final = 4_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,3 +197,25 @@ def _version(row: ModelVersion, name: str | None) -> VersionRow:
         decided_at=row.decided_at,
         decided_by=name or "系统",
     )
+
+
+def written_examples(session: Session) -> Mapping[str, Sequence[str]]:
+    """Return the sentences that administrators wrote for leaves in use, by code, the newest first.
+
+    A city writes them for a few new categories, at most two hundred each (`category_examples.MOST`).
+    """
+    children = aliased(Category)
+    rows = session.execute(
+        select(Category.code, CategoryExample.body)
+        .join(Category, Category.id == CategoryExample.category_id)
+        .where(
+            Category.valid_to.is_(None),
+            ~select(children.id).where(children.parent_id == Category.id, children.valid_to.is_(None)).exists(),
+        )
+        .order_by(CategoryExample.id.desc())
+        .limit(MOST_WRITTEN)
+    )
+    found: dict[str, list[str]] = defaultdict(list)
+    for code, body in rows:
+        found[code].append(body)
+    return found

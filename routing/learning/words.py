@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,8 +25,10 @@ from hotline.tickets.vocabulary import Urgency
 from routing.catalogue import territory
 from routing.catalogue.models import Place, PlaceRegion
 from routing.learning import training
+from routing.learning.example_models import CategoryExample
 from routing.learning.label_models import LabelTask, TrainingLabel
 from routing.learning.models import LearningAct
+from routing.learning.queries import written_examples
 from routing.learning.word_models import CityWord, EditionState, WordEdition, WordKind
 
 if TYPE_CHECKING:
@@ -224,7 +227,7 @@ def try_out(session: Session, suggester: Suggester, *, by: Actor, now: datetime)
     draft = _locked(session, EditionState.DRAFT)
     before, after = city(session, EditionState.PUBLISHED), city(session, EditionState.DRAFT)
     tickets = session.scalars(select(Ticket).order_by(Ticket.id.desc()).limit(TRIED_ON)).all()
-    texts = [_text(session, ticket) for ticket in tickets]
+    texts = [told(session, ticket) for ticket in tickets]
     said: list[list[Suggestions]] = []
     for words in (before, after):
         with text.trying(words.text):
@@ -392,13 +395,13 @@ def tree(session: Session) -> Tree:
     """Return the leaves of the city's tree; those that do not ship with their definition and first examples."""
     from classifier import seeds
     from classifier.newcomers import Newcomer
-    from classifier.personal import redact
     from classifier.seeds import Leaf
 
     shipped = seeds.load().by_code
     rows = session.scalars(select(Category).where(Category.valid_to.is_(None)).order_by(Category.code)).all()
     parents = {row.parent_id for row in rows}
-    leaves, newcomers = dict(shipped), []
+    written = written_examples(session)
+    leaves, new = dict(shipped), []
     for row in rows:
         if row.id in parents:
             continue
@@ -414,27 +417,56 @@ def tree(session: Session) -> Tree:
             urgency=row.urgency.value,
             sentences=(),
         )
-        if known is None and row.definition:
-            told = session.execute(
-                select(Ticket.title, Ticket.content)
-                .join(TrainingLabel, TrainingLabel.ticket_id == Ticket.id)
-                .where(
-                    TrainingLabel.task == LabelTask.CATEGORY,
-                    TrainingLabel.label == row.code,
-                    TrainingLabel.superseded_at.is_(None),
-                )
-                .order_by(TrainingLabel.id.desc())
-                .limit(EXAMPLES_OF_NEWCOMER)
-            )
-            newcomers.append(
-                Newcomer(
-                    code=row.code,
-                    name=row.name,
-                    definition=row.definition,
-                    examples=tuple((redact(title), redact(content)) for title, content in told),
-                )
-            )
+        if known is None:
+            new.append(row)
+    decided = _decided(session, [row.code for row in new])
+    newcomers: Sequence[Newcomer] = [
+        Newcomer(code=row.code, name=row.name, definition=row.definition, examples=tuple(decided[row.code]))
+        for row in new
+        if row.definition
+    ]
+    for row in new:
+        newcomers = with_examples(newcomers, row, written.get(row.code, ()))
     return Tree(leaves=tuple(leaves.values()), newcomers=tuple(newcomers))
+
+
+def with_examples(newcomers: Sequence[Newcomer], row: Category, written: Sequence[str]) -> Sequence[Newcomer]:
+    """Return the newcomers, sentences written for one of them put before what people decided, at most fifty in all."""
+    from classifier.newcomers import Newcomer
+
+    if not written:
+        return newcomers
+    mine = next((one for one in newcomers if one.code == row.code), None)
+    before = mine.examples if mine else ()
+    examples = (*(("", body) for body in written), *before)[:EXAMPLES_OF_NEWCOMER]
+    told = Newcomer(code=row.code, name=row.name, definition=row.definition, examples=examples)
+    return (*(one for one in newcomers if one.code != row.code), told)
+
+
+def _decided(session: Session, codes: Sequence[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Return the newest tickets that people put under each of these categories, without personal data."""
+    from classifier.personal import redact
+
+    place = func.row_number().over(partition_by=TrainingLabel.label, order_by=TrainingLabel.id.desc()).label("place")
+    newest = (
+        select(TrainingLabel.ticket_id, TrainingLabel.label, place)
+        .where(
+            TrainingLabel.task == LabelTask.CATEGORY,
+            TrainingLabel.label.in_(codes),
+            TrainingLabel.superseded_at.is_(None),
+        )
+        .subquery()
+    )
+    rows = session.execute(
+        select(newest.c.label, Ticket.title, Ticket.content)
+        .join(Ticket, Ticket.id == newest.c.ticket_id)
+        .where(newest.c.place <= EXAMPLES_OF_NEWCOMER)
+        .order_by(newest.c.place)
+    )
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for code, title, content in rows:
+        found[code].append((redact(title), redact(content)))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -489,7 +521,7 @@ def city(session: Session, state: EditionState = EditionState.PUBLISHED) -> City
     )
 
 
-def stamp(session: Session) -> tuple[int, int, int, str]:
+def stamp(session: Session) -> tuple[int, int, int, str, int, int]:
     """Return what changes when words, places or categories in force change; every process asks every few seconds."""
     edition = select(func.coalesce(func.max(WordEdition.id), 0)).where(WordEdition.state == EditionState.PUBLISHED)
     row = session.execute(
@@ -497,6 +529,8 @@ def stamp(session: Session) -> tuple[int, int, int, str]:
             edition.scalar_subquery(),
             select(func.count(Place.id)).scalar_subquery(),
             select(func.coalesce(func.max(Place.id), 0)).scalar_subquery(),
+            select(func.count(CategoryExample.id)).scalar_subquery(),
+            select(func.coalesce(func.max(CategoryExample.id), 0)).scalar_subquery(),
             select(
                 func.md5(
                     func.string_agg(
@@ -509,7 +543,7 @@ def stamp(session: Session) -> tuple[int, int, int, str]:
             ).scalar_subquery(),
         )
     ).one()
-    return (row[0], row[1], row[2], row[3] or "")
+    return (row[0], row[1], row[2], row[5] or "", row[3], row[4])
 
 
 def _draft(session: Session, *, by: Actor, now: datetime) -> WordEdition:
@@ -588,7 +622,8 @@ def _wrong_value(  # noqa: PLR0911 - one line per rule
     return ""
 
 
-def _text(session: Session, ticket: Ticket) -> tuple[str, str, datetime]:
+def told(session: Session, ticket: Ticket) -> tuple[str, str, datetime]:
+    """Return title, content and moment of a ticket as they were told, to be asked about and not kept."""
     opened = keyring_of(session).open(ticket.personal_sealed)
     return opened.get("title", ticket.title), opened.get("content", ticket.content), ticket.registered_at
 
