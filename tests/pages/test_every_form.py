@@ -166,8 +166,8 @@ NOT_REACHED: Final = frozenset(
         *("tickets.answer", "tickets.refuse", "tickets.transfer", "relations.unmerge"),
         # An edition of deadlines that waits to be confirmed.
         *("profiles.confirm", "profiles.enter", "profiles.move", "profiles.withdraw"),
-        # A file that is a catalogue.
-        "dispatch_catalogue.apply",
+        # A file that is a catalogue; an example sentence that somebody gave.
+        *("dispatch_catalogue.apply", "category_examples.remove"),
     }
 )
 
