@@ -100,7 +100,7 @@ class House:
             session.add(InstallationSetting(name=duplicates.PROGRESS, value=done, changed_at=now))
         tools.db.close()
 
-    def start_processes(self, *, workers: int = 2, threads: int = 16) -> None:
+    def start_processes(self, *, workers: int = 4, threads: int = 16) -> None:
         """Start web, worker and scheduler as `hotline run` does, and wait for the web."""
         python = [sys.executable, "-m", "hotline.cli"]
         serve = ["serve", "--listen", "127.0.0.1", "--workers", str(workers), "--threads", str(threads)]

@@ -30,7 +30,7 @@ PEAK_USERS = (4, 8, 16)
 SPIKE = (1, 15, 1, 25, 2, 35, 10)
 PAGES_ASKED = 60
 HOUSE = (
-    "Everything on one machine: load driver, web (2 processes of 16 threads, 3 writers each), one worker, scheduler,"
+    "Everything on one machine: load driver, web (4 processes of 16 threads, 2 writers each), one worker, scheduler,"
     " database, queue."
 )
 

@@ -15,7 +15,9 @@ from hotline.core.errors import Unavailable
 from hotline.core.queues import QueueName
 from hotline.core.settings import Settings
 
-WEB_WORKERS: Final = 2
+#: More processes than a small machine has processors: each has an interpreter lock of its own, for which its threads
+#: would otherwise queue between one statement and the next (docs/decisions/0047).
+WEB_WORKERS: Final = 4
 WEB_THREADS: Final = 16
 GRACEFUL_S: Final = 10
 REQUEST_TIMEOUT_S: Final = 60

@@ -61,7 +61,7 @@ class Settings:
             trusted_proxies=_whole(env, "HOTLINE_TRUSTED_PROXIES", 0, range(11), problems),
             source_url=env.get("HOTLINE_SOURCE_URL", "").strip(),
             pool=_whole(env, "HOTLINE_POOL", 20, range(1, 201), problems),
-            writers=_whole(env, "HOTLINE_WRITERS", 3, range(1, 201), problems),
+            writers=_whole(env, "HOTLINE_WRITERS", 2, range(1, 201), problems),
         )
         if settings.carrier not in {"recorder", "twilio"}:
             problems["HOTLINE_CARRIER"] = f"只能是 recorder 或 twilio，收到“{settings.carrier}”。"
