@@ -26,7 +26,7 @@ from hotline.core.text import search_words
 
 USERS = (10, 50, 150, 300)
 #: The peak is the best of these: so many users who never think.
-PEAK_USERS = (4, 8, 16)
+PEAK_USERS = (4, 6, 8, 16)
 SPIKE = (1, 15, 1, 25, 2, 35, 10)
 PAGES_ASKED = 60
 HOUSE = (

@@ -73,7 +73,8 @@ class EnumText(TypeDecorator[Any]):
 
     @override
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else self.members(value).value
+        # A member is a text already; anything else must be the value of one.
+        return None if value is None else str(value if isinstance(value, self.members) else self.members(value))
 
     @override
     def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
