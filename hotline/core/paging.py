@@ -109,9 +109,9 @@ def by_key(
     return turned(found, limit, backwards=backwards, started=bool(cursor), name=lambda row: str(key(row)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Stretch(Generic[_R]):
-    """One page of a list, and the cursors of the next and the previous one (or empty)."""
+    """One page of a list, and the cursors of the next and the previous one (or empty): what `turned` returns."""
 
     rows: Sequence[_R]
     next_cursor: str
@@ -131,10 +131,9 @@ def among(rows: Sequence[_R], *, cursor: str, limit: int, key: Callable[[_R], st
         found = list(reversed(rows[max(0, place - limit - 1) : place]))
     else:
         found = list(rows[place + 1 : place + limit + 2])
-    page, following, before = turned(
-        found, limit, backwards=backwards, started=place is not None, name=lambda row: str(key(row))
+    return Stretch(
+        *turned(found, limit, backwards=backwards, started=place is not None, name=lambda row: str(key(row)))
     )
-    return Stretch(rows=page, next_cursor=following, previous_cursor=before)
 
 
 def parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:

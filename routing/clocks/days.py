@@ -222,18 +222,19 @@ def listed(
     )
     if department_id is not None:
         query = query.where(CalendarDay.department_id == department_id)
-    rows, following, before = paging.by_time(
-        session,
-        query,
-        at=CalendarDay.declared_at,
-        number=CalendarDay.id,
-        newest_first=True,
-        cursor=cursor,
-        limit=min(limit, MOST_ROWS),
-        made=_view,
-        key=lambda one: (one.row.declared_at, one.row.id),
+    return Stretch(
+        *paging.by_time(
+            session,
+            query,
+            at=CalendarDay.declared_at,
+            number=CalendarDay.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.declared_at, one.row.id),
+        )
     )
-    return Stretch(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def _view(  # noqa: PLR0917 - the columns of the select above

@@ -218,18 +218,19 @@ def listed(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[Ed
         .join(confirmed, confirmed.id == ProfileEdition.confirmed_by, isouter=True)
         .join(withdrawn, withdrawn.id == ProfileEdition.withdrawn_by, isouter=True)
     )
-    rows, following, before = paging.by_time(
-        session,
-        query,
-        at=ProfileEdition.entered_at,
-        number=ProfileEdition.id,
-        newest_first=True,
-        cursor=cursor,
-        limit=min(limit, MOST_ROWS),
-        made=_view,
-        key=lambda one: (one.row.entered_at, one.row.id),
+    return Stretch(
+        *paging.by_time(
+            session,
+            query,
+            at=ProfileEdition.entered_at,
+            number=ProfileEdition.id,
+            newest_first=True,
+            cursor=cursor,
+            limit=min(limit, MOST_ROWS),
+            made=_view,
+            key=lambda one: (one.row.entered_at, one.row.id),
+        )
     )
-    return Stretch(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def named(edition: ProfileEdition) -> str:

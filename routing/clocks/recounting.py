@@ -92,7 +92,8 @@ def preview_day(session: Session, wish: DayWish, *, now: datetime) -> DayPreview
     """Return which open tickets a declaration would move, from when to when; raises as `days.asked` does."""
     row = days.asked(session, wish, now=now)
     known = days.calendars(session, today=local_day(now))
-    calendars, units = known.having(row, day=wish.day, department_id=wish.department_id), _units(known, wish)
+    calendars = known.having(row, day=wish.day, department_id=wish.department_id)
+    units = _units(known, wish.department_id)
     concerned = _concerned_by(wish.day, units)
     found = session.scalar(select(func.count()).select_from(Dispatch).where(*_OPEN, concerned)) or 0
     parts = session.scalar(select(func.count()).select_from(Subtask).where(*_parts_of(wish.day, units))) or 0
@@ -332,7 +333,7 @@ def _work(session: Session, order: Recount, *, now: datetime) -> _Work:
         order=order,
         edition=session.get(ProfileEdition, order.edition_id) if order.edition_id is not None else None,
         calendars=calendars,
-        units=calendars.under(order.department_id) if order.department_id is not None else None,
+        units=_units(calendars, order.department_id),
     )
 
 
@@ -368,8 +369,7 @@ def told_a_date(session: Session, ticket_ids: Sequence[int]) -> frozenset[int]:
 
 
 def _ordered(session: Session, order: Recount, *, now: datetime) -> Recount:
-    calendars = days.calendars(session, today=local_day(now))
-    units = calendars.under(order.department_id) if order.department_id is not None else None
+    units = _units(days.calendars(session, today=local_day(now)), order.department_id)
     order.after_ticket_id = 0
     order.total = session.scalar(select(func.count()).select_from(_concerned(order, units).subquery())) or 0
     session.add(order)
@@ -378,9 +378,9 @@ def _ordered(session: Session, order: Recount, *, now: datetime) -> Recount:
     return order
 
 
-def _units(calendars: Calendars, wish: DayWish) -> frozenset[int] | None:
+def _units(calendars: Calendars, department_id: int | None) -> frozenset[int] | None:
     """Return the units that a day is declared for, those below with it; none where it is the whole city."""
-    return calendars.under(wish.department_id) if wish.department_id is not None else None
+    return calendars.under(department_id) if department_id is not None else None
 
 
 def _next(order: Recount, units: frozenset[int] | None) -> Any:  # noqa: ANN401 - a select of one column

@@ -595,7 +595,8 @@ def test_the_city_may_order_that_open_tickets_follow_and_each_explains_itself(ci
     assert sum("改按“" in step for step in city.steps(city.first)) == 1
 
 
-def test_a_ticket_moved_to_an_edition_is_still_under_it_at_the_next_unit(city: City) -> None:
+def moved_to_an_edition(city: City) -> None:
+    """Move both complaints to an edition that has come into force."""
     edition = planned(city, on=october(12), now="12 08:00")
     order = recounting.order_edition(
         city.session,
@@ -607,6 +608,10 @@ def test_a_ticket_moved_to_an_edition_is_still_under_it_at_the_next_unit(city: C
         now=at("12 09:00"),
     )
     recounting.carry_on(city.session, recount_id=order.id, now=at("12 09:00"))
+
+
+def test_a_ticket_moved_to_an_edition_is_still_under_it_at_the_next_unit(city: City) -> None:
+    moved_to_an_edition(city)
     responder = make_actor(city.session, Role.RESPONDER, departments=[city.market], now=at("09 16:40"))
     returned_ticket(
         city.session, city.first, words="属住建职责", by=responder, reviewer=city.dispatcher, now=at("12 10:00")
@@ -840,17 +845,7 @@ def test_nobody_is_told_of_the_date_of_a_ticket_that_was_given_back(city: City) 
 
 def test_an_edition_that_moves_a_told_date_is_told_too(city: City) -> None:
     extended(city, city.first, city.market)
-    edition = planned(city, on=october(12), now="12 08:00")
-    order = recounting.order_edition(
-        city.session,
-        edition_id=edition.id,
-        keys=[("", "投诉", "一般", "")],
-        words="令",
-        expected=2,
-        by=city.administrator,
-        now=at("12 09:00"),
-    )
-    recounting.carry_on(city.session, recount_id=order.id, now=at("12 09:00"))
+    moved_to_an_edition(city)
     [event] = announced(city)
     telling.tell_of_move(city.session, event, now=at("12 09:01"))
     assert texts(city) == [
