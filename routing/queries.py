@@ -396,6 +396,11 @@ def department(session: Session, department_id: int) -> Department:
     return found
 
 
+def department_name(session: Session, department_id: int) -> str:
+    """Return what a department is called that a row of ours points at, so that it is there."""
+    return session.get_one(Department, department_id).name
+
+
 def entered_for(session: Session, user_id: int) -> frozenset[int]:
     """Return exactly the departments that a user is entered for, without what lies below them."""
     return frozenset(session.scalars(select(Membership.department_id).where(Membership.user_id == user_id)))

@@ -26,7 +26,7 @@ from routing.clocks import granting
 from routing.clocks.days import Calendars, calendars
 from routing.clocks.deadlines import inside
 from routing.models import Department, Dispatch
-from routing.queries import MOST_ROWS, current_dispatch
+from routing.queries import MOST_ROWS, current_dispatch, department_name
 
 MOST_WORDS: Final = 10_000
 LEAST_ANSWER: Final = 5
@@ -35,6 +35,8 @@ MOST_PARTS: Final = 20
 #: The extension behind our own number that connects to a citizen while a part is open.
 RELAY: Final = "12345 转 {:06d}"
 _ASSIST: Final = "请协助主办单位办理本单位职责部分。"
+_LEAD_TOO: Final = "主办单位不能同时作为协办或下级承办。"
+_TOO_MANY: Final = f"一张工单最多分给 {MOST_PARTS} 个单位。"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +140,9 @@ def _require_helpers(wishes: Sequence[Wish], known: Mapping[int, Department], *,
             words = f"协办单位“{helper.name}”已停用，请去掉后再派。" if helper else "所选的协办单位不存在，请重新选择。"
             raise Invalid({"assist": words})
         if one == department_id:
-            raise Invalid({"department_id": "主办单位不能同时作为协办或下级承办。"})
+            raise Invalid({"department_id": _LEAD_TOO})
     if any(len(set(wish.assist_ids)) > MOST_PARTS for wish in wishes):
-        raise Invalid({"assist": f"一张工单最多分给 {MOST_PARTS} 个单位。"})
+        raise Invalid({"assist": _TOO_MANY})
 
 
 def _dispatch_with(
@@ -273,7 +275,7 @@ def answer_part(session: Session, *, subtask_id: int, words: str, by: Actor, now
         by=by,
         now=now,
         note=part.answer[:200],
-        details={"unit": _name(session, part.department_id), "late": now > part.due_at},
+        details={"unit": department_name(session, part.department_id), "late": now > part.due_at},
     )
     return part
 
@@ -295,7 +297,7 @@ def end_part(session: Session, *, subtask_id: int, words: str, by: Actor, now: d
         by=by,
         now=now,
         note=part.ended_words[:500],
-        details={"to": _name(session, part.department_id)},
+        details={"to": department_name(session, part.department_id)},
     )
     return part
 
@@ -386,13 +388,13 @@ def _recipient(  # noqa: C901 - one line per rule of the form
     if department is None or not department.active:
         problems["department_id"] = "请选择使用中的单位。"
     elif department_id == row.department_id:
-        problems["department_id"] = "主办单位不能同时作为协办或下级承办。"
+        problems["department_id"] = _LEAD_TOO
     elif kind is PartKind.FORWARD and not _is_below(session, department_id, above=row.department_id):
         problems["department_id"] = "只能转办给本单位的下级单位。"
     elif _open_part(session, row.id, department_id) is not None:
         problems["department_id"] = f"“{department.name}”已有未完成的任务。"
     elif _parts_given(session, row.id) >= MOST_PARTS:
-        problems["department_id"] = f"一张工单最多分给 {MOST_PARTS} 个单位。"
+        problems["department_id"] = _TOO_MANY
     if due <= now:
         problems["due_at"] = "任务时限须晚于现在。"
     elif due > row.due_at > now:
@@ -441,10 +443,6 @@ def citizen_of(session: Session, ticket: Ticket) -> Mapping[str, str]:
     return keyring_of(session).open(ticket.personal_sealed)
 
 
-def _name(session: Session, department_id: int) -> str:
-    return session.get_one(Department, department_id).name
-
-
 def locked_part(session: Session, subtask_id: int) -> tuple[Ticket, Subtask]:
     """Lock first the ticket and then the part, in the order in which everybody does."""
     ticket_id = session.scalar(select(Subtask.ticket_id).where(Subtask.id == subtask_id))
@@ -470,7 +468,9 @@ def held_part(session: Session, subtask_id: int, *, by: Actor) -> tuple[Ticket, 
 
 def _sign(session: Session, ticket: Ticket, part: Subtask, *, by: Actor, now: datetime) -> None:
     part.signed_at, part.signed_by = now, by.user_id
-    tickets.move(session, ticket, Act.SIGN_PART, by=by, now=now, details={"unit": _name(session, part.department_id)})
+    tickets.move(
+        session, ticket, Act.SIGN_PART, by=by, now=now, details={"unit": department_name(session, part.department_id)}
+    )
 
 
 def _views() -> Any:  # noqa: ANN401 - a select of nine columns has no readable type

@@ -28,8 +28,7 @@ from hotline.tickets.states import Act
 from routing.answers import parts
 from routing.answers.part_models import Subtask
 from routing.answers.relay_models import MOST_A_DAY, RelayCall, RelayLine
-from routing.models import Department
-from routing.queries import departments_of
+from routing.queries import department_name, departments_of
 
 #: From so many telephones a part's citizen is called at most.
 MOST_LINES: Final = 5
@@ -88,7 +87,7 @@ def show_relay(session: Session, *, subtask_id: int, phone: str, by: Actor, now:
         .values(subtask_id=part.id, phone_index=index, phone_masked=mask_phone(plain), **said)
         .on_conflict_do_update(index_elements=["subtask_id", "phone_index"], set_=said)
     )
-    details = {"unit": _unit(session, part), "telephone": mask_phone(plain)}
+    details = {"unit": department_name(session, part.department_id), "telephone": mask_phone(plain)}
     tickets.move(session, ticket, Act.SHOW_RELAY, by=by, now=now, details=details)
     return part.relay_number or ""
 
@@ -111,7 +110,7 @@ def call_by_relay(
         raise Invalid(problems)
     ticket, part = _reachable(session, subtask_id, by=by)
     said = parts.without_citizen(words.strip(), parts.citizen_of(session, ticket))
-    details = {"unit": _unit(session, part), "reached": bool(reached)}
+    details = {"unit": department_name(session, part.department_id), "reached": bool(reached)}
     tickets.move(session, ticket, Act.CALL_BY_RELAY, by=by, now=now, note=said, details=details)
 
 
@@ -179,7 +178,7 @@ def end_call(session: Session, *, call_key: str, ending: CallEnd, talked_s: int 
         by=by,
         now=now,
         details={
-            "unit": _unit(session, part),
+            "unit": department_name(session, part.department_id),
             "telephone": call.phone_masked,
             **({"caller": session.get_one(User, call.user_id).display_name} if by is SYSTEM else {}),
             "call_began": call.started_at.isoformat(),
@@ -268,7 +267,3 @@ def _person(session: Session, user_id: int) -> Actor | None:
     return Actor(
         user_id=user.id, role=user.role, department_ids=departments_of(session, user.id), name=user.display_name
     )
-
-
-def _unit(session: Session, part: Subtask) -> str:
-    return session.get_one(Department, part.department_id).name

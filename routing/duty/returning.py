@@ -38,7 +38,7 @@ from routing.events import ReturnAsked, ReturnRefused, TicketSentBack
 from routing.learning import labels
 from routing.learning.label_models import LabelTask, Provenance
 from routing.models import Department, Dispatch, Ending, Standing
-from routing.queries import current_dispatch
+from routing.queries import current_dispatch, department_name
 
 #: A profile that limits no returns leaves the hotline one day to rule on one.
 _WITHOUT_LIMIT: Final = timedelta(days=1)
@@ -145,7 +145,10 @@ def refuse(session: Session, *, return_id: int, words: str, by: Actor, now: date
         by=by,
         now=now,
         note=words,
-        details={"refused_reason": RETURN_REASONS[row.reason], "department_kept": _name(session, row.department_id)},
+        details={
+            "refused_reason": RETURN_REASONS[row.reason],
+            "department_kept": department_name(session, row.department_id),
+        },
     )
     row.state, row.decided_by, row.decided_at, row.decision = ReturnState.REFUSED, by.user_id, now, words
     session.flush()  # the database's own refusals come here
@@ -178,7 +181,10 @@ def uphold(
         by=by,
         now=now,
         note=words,
-        details={"returned_by": _name(session, row.department_id), "upheld_reason": RETURN_REASONS[row.reason]},
+        details={
+            "returned_by": department_name(session, row.department_id),
+            "upheld_reason": RETURN_REASONS[row.reason],
+        },
     )
     held.is_current, held.ended_at, held.ending = False, now, Ending.SENT_BACK
     ticket.returned += 1
@@ -195,7 +201,7 @@ def uphold(
         ticket_id=ticket.id,
         version=None,
         department_id=department_id,
-        reason=words or f"{_name(session, row.department_id)}退单获准后改派",
+        reason=words or f"{department_name(session, row.department_id)}退单获准后改派",
         by=by,
         now=now,
     )
@@ -285,7 +291,3 @@ def _reason(words: str) -> str:
     if not cleaned:
         raise Invalid({"words": "请填写驳回退单的理由。"})
     return cleaned
-
-
-def _name(session: Session, department_id: int) -> str:
-    return session.get_one(Department, department_id).name
