@@ -1,4 +1,4 @@
-"""What a citizen is told by text message of his clock or of a refusal; each message goes out once per fact."""
+"""What a citizen is told by text message of his clock, or of a refusal; each message goes out once per fact."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def tell_of_refusal(session: Session, event: TicketRefused, *, now: datetime) ->
     reason = REFUSALS.get(ticket.refusal_reason or "")
     if reason is None or reason.code in NOT_TEXTED or ticket.outcome is not Outcome.REFUSED:
         return False
-    phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
-    if not receives_texts(phone):
+    phone = _mobile(session, ticket)
+    if not phone:
         return False
     queue_text(
         session,
@@ -80,8 +80,8 @@ def tell_citizen(session: Session, event: ClockAdjusted, *, now: datetime) -> bo
     ticket = session.get_one(Ticket, event.ticket_id)
     change = session.get_one(Adjustment, event.adjustment_id)
     row = session.get_one(Dispatch, change.dispatch_id)
-    phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
-    if not receives_texts(phone):
+    phone = _mobile(session, ticket)
+    if not phone:
         return False
     last = local(change.ends_at) - timedelta(seconds=1) if change.ends_at else None
     body = _WORDS[event.what].format(
@@ -112,8 +112,8 @@ def tell_of_move(session: Session, event: DeadlineMoved, *, now: datetime) -> bo
     if not row.is_current or row.answered_at is not None or row.ended_at is not None:
         return False
     ticket, order = session.get_one(Ticket, event.ticket_id), session.get_one(Recount, event.recount_id)
-    phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
-    if not receives_texts(phone):
+    phone = _mobile(session, ticket)
+    if not phone:
         return False
     queue_text(
         session,
@@ -126,3 +126,9 @@ def tell_of_move(session: Session, event: DeadlineMoved, *, now: datetime) -> bo
         now=now,
     )
     return True
+
+
+def _mobile(session: Session, ticket: Ticket) -> str:
+    """Return the citizen's number where it receives text messages, else an empty text."""
+    phone = keyring_of(session).open(ticket.personal_sealed).get("phone", "")
+    return phone if receives_texts(phone) else ""

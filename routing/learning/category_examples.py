@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from hotline.core.errors import Invalid, NotFound
 from hotline.core.permissions import Actor, Permission, require
@@ -20,6 +20,7 @@ from hotline.tickets.models import Category, Ticket
 from routing.learning import training, words
 from routing.learning.example_models import CategoryExample
 from routing.learning.models import LearningAct
+from routing.learning.queries import leaf_in_use
 
 if TYPE_CHECKING:
     from classifier.suggest import Suggester, Suggestions
@@ -153,12 +154,7 @@ def _note(session: Session, told: str, *, by: Actor, now: datetime) -> None:
 
 
 def _leaf(session: Session, code: str, *, lock: bool = False) -> Category:
-    children = aliased(Category)
-    query = select(Category).where(
-        Category.code == code,
-        Category.valid_to.is_(None),
-        ~select(children.id).where(children.parent_id == Category.id, children.valid_to.is_(None)).exists(),
-    )
+    query = select(Category).where(Category.code == code, leaf_in_use())
     row = session.scalars(query.with_for_update() if lock else query).first()
     if row is None:
         raise NotFound("没有这个末级类别，或已停用。")

@@ -21,7 +21,7 @@ from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.learning.label_models import LabelTask, Provenance, TrainingLabel
 from routing.learning.labels import STANDING
 from routing.learning.models import Side, TrainingSide
-from routing.learning.queries import written_examples
+from routing.learning.queries import leaf_in_use, written_examples
 from routing.models import Department, DepartmentKind, Suggestion
 
 if TYPE_CHECKING:
@@ -214,14 +214,8 @@ def definitions(session: Session) -> list[Example]:
     from classifier.learning import Example
 
     shipped = set(seeds.load().by_code)
-    children = aliased(Category)
     rows = session.scalars(
-        select(Category).where(
-            Category.valid_to.is_(None),
-            Category.definition != "",
-            Category.code.not_in(shipped),
-            ~select(children.id).where(children.parent_id == Category.id, children.valid_to.is_(None)).exists(),
-        )
+        select(Category).where(leaf_in_use(), Category.definition != "", Category.code.not_in(shipped))
     )
     found = []
     for row in rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
@@ -199,19 +199,22 @@ def _version(row: ModelVersion, name: str | None) -> VersionRow:
     )
 
 
+def leaf_in_use() -> ColumnElement[bool]:
+    """Say which categories are in use and have none in use below them: only those are told apart."""
+    children = aliased(Category)
+    parted = select(children.id).where(children.parent_id == Category.id, children.valid_to.is_(None)).exists()
+    return and_(Category.valid_to.is_(None), ~parted)
+
+
 def written_examples(session: Session) -> Mapping[str, Sequence[str]]:
     """Return the sentences that administrators wrote for leaves in use, by code, the newest first.
 
     A city writes them for a few new categories, at most two hundred each (`category_examples.MOST`).
     """
-    children = aliased(Category)
     rows = session.execute(
         select(Category.code, CategoryExample.body)
         .join(Category, Category.id == CategoryExample.category_id)
-        .where(
-            Category.valid_to.is_(None),
-            ~select(children.id).where(children.parent_id == Category.id, children.valid_to.is_(None)).exists(),
-        )
+        .where(leaf_in_use())
         .order_by(CategoryExample.id.desc())
         .limit(MOST_WRITTEN)
     )

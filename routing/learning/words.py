@@ -529,8 +529,6 @@ def stamp(session: Session) -> tuple[int, int, int, str, int, int]:
             edition.scalar_subquery(),
             select(func.count(Place.id)).scalar_subquery(),
             select(func.coalesce(func.max(Place.id), 0)).scalar_subquery(),
-            select(func.count(CategoryExample.id)).scalar_subquery(),
-            select(func.coalesce(func.max(CategoryExample.id), 0)).scalar_subquery(),
             select(
                 func.md5(
                     func.string_agg(
@@ -541,9 +539,11 @@ def stamp(session: Session) -> tuple[int, int, int, str, int, int]:
                     )
                 )
             ).scalar_subquery(),
+            select(func.count(CategoryExample.id)).scalar_subquery(),
+            select(func.coalesce(func.max(CategoryExample.id), 0)).scalar_subquery(),
         )
     ).one()
-    return (row[0], row[1], row[2], row[5] or "", row[3], row[4])
+    return (row[0], row[1], row[2], row[3] or "", row[4], row[5])
 
 
 def _draft(session: Session, *, by: Actor, now: datetime) -> WordEdition:
