@@ -12,6 +12,7 @@ from hotline.core.errors import Invalid
 from hotline.core.permissions import Permission
 from hotline.tickets import queries as ticket_queries
 from hotline.web import forms, present
+from hotline.web.admin.words import Change
 from hotline.web.gate import actor, db, now, page, tools
 from routing.learning import category_examples
 from routing.learning.category_examples import Preview
@@ -39,17 +40,6 @@ class Trial:
     said: Sequence[category_examples.Said]
     changes: Sequence[Change]
     save: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A past ticket whose first candidate would be another."""
-
-    number: str
-    href: str
-    before: str
-    after: str
-    tone: None = None
 
 
 @dataclass(frozen=True, kw_only=True)

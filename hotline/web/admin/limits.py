@@ -155,10 +155,9 @@ class TypedRow:
     @property
     def whom(self) -> str:
         """Return whom the row speaks about, in words."""
-        more = [name for name in re.split(r"[、,，;；\s]+", self.more_sources) if name]
         told = ["、".join(names) for names in (self.request_types, self.urgencies) if names]
         classes = [_class_words(name) for name in self.sla_classes]
-        sources = [*self.sources, *more]
+        sources = self._every_source()
         if classes:
             told.append("、".join(classes))
         if sources:
@@ -174,11 +173,14 @@ class TypedRow:
             if typed.amount
         )
 
+    def _every_source(self) -> list[str]:
+        return [*self.sources, *(name for name in re.split(r"[、,，;；\s]+", self.more_sources) if name)]
+
     def read(self, problems: dict[str, str]) -> dict[str, Any]:
         """Return the row as a profile takes it; what is wrong goes among the problems, under the name of its field."""
         found: dict[str, Any] = {
             "id": self.rule_id,
-            "source": [*self.sources, *(name for name in re.split(r"[、,，;；\s]+", self.more_sources) if name)],
+            "source": self._every_source(),
             "type": [*self.request_types],
             "urgency": [*self.urgencies],
             "sla_class": ["" if name == "none" else name for name in self.sla_classes],

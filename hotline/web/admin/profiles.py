@@ -324,7 +324,7 @@ def _start(session: Any, start: str) -> tuple[Form, str]:  # noqa: ANN401 - a se
         return Form.of(profiles.load(start)), ""
     row = editions.one(session, int(start))
     profile = Profile.from_mapping(row.body)
-    if row.confirmed_at is None and row.withdrawn_at is None:
+    if _is_draft(row):
         kept = {"version": row.version, "effective_on": row.effective_on.isoformat(), "basis": row.basis}
         return Form.of(profile, **kept), start
     return Form.of(profile), ""
@@ -366,6 +366,10 @@ def _preview(profile: Profile) -> PreviewPart:
         more_classes=max(0, len(changed) - _MOST_CLASSES),
         total=sum(one.count for one in changed),
     )
+
+
+def _is_draft(row: ProfileEdition) -> bool:
+    return row.confirmed_at is None and row.withdrawn_at is None
 
 
 def _state(row: ProfileEdition, *, current: ProfileEdition | None) -> tuple[str, str]:
@@ -425,8 +429,8 @@ def _edition(
         total=sum(one.count for one in changed),
         sample=[(moved_line(one.moved), one.class_words) for one in sampled],
         orders=orders_part(edition_id),
-        is_draft=row.confirmed_at is None and row.withdrawn_at is None,
-        may_confirm=row.confirmed_at is None and row.withdrawn_at is None and row.effective_on >= today,
+        is_draft=_is_draft(row),
+        may_confirm=_is_draft(row) and row.effective_on >= today,
         may_withdraw=row.withdrawn_at is None and (row.confirmed_at is None or row.effective_on > today),
         may_move=in_force,
         source_text=row.source_text,
