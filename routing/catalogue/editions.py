@@ -78,6 +78,7 @@ class Proposal:
     published_at: datetime
     names_region: bool
     names_item: bool
+    names_type: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +278,7 @@ def _told(
         published_at=read.version.published_at or read.version.created_at,
         names_region=row.region is not None,
         names_item=bool(row.service_item),
+        names_type=bool(row.request_type),
     )
 
 

@@ -17,6 +17,7 @@ from hotline.core.permissions import GRANTS, Actor, Permission, Role
 from hotline.people.models import User
 from hotline.tickets.models import Attachment, Ticket
 from hotline.tickets.states import State
+from hotline.tickets.vocabulary import RequestType
 from routing.duty.models import Dispute, DisputeParty, PanelMember, Position, Ruling
 from routing.duty.queries import department_names
 from routing.duty.rules import Cause, DisputeState, RulingState, Seat, Stance
@@ -82,6 +83,8 @@ class Ruled:
     dropped_words: str
     retired_at: datetime | None
     has_category: bool
+    #: The only request type that it is a precedent for; none where it holds for any.
+    request_type: RequestType | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,7 @@ class DisputeView:
     place: str
     ticket_state: State
     ticket_version: int
+    request_type: RequestType
     returned: int
     cause: Cause
     words: str
@@ -203,6 +207,7 @@ def dispute_for(session: Session, actor: Actor, dispute_id: int) -> DisputeView:
         place=ticket.place,
         ticket_state=ticket.state,
         ticket_version=ticket.version,
+        request_type=ticket.request_type,
         returned=ticket.returned,
         cause=dispute.cause,
         words=dispute.words,
@@ -307,6 +312,7 @@ def _rulings(session: Session, dispute_id: int) -> list[Ruled]:
             dropped_words=ruling.dropped_words,
             retired_at=ruling.retired_at,
             has_category=ruling.category_id is not None,
+            request_type=ruling.request_type,
         )
         for ruling, lead, proposed_by, confirmed_by in rows
     ]

@@ -21,6 +21,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.queries import setting
 from hotline.tickets.states import Act, State
+from hotline.tickets.vocabulary import RequestType
 from routing import actions
 from routing.answers import parts
 from routing.answers.part_models import PartKind
@@ -333,10 +334,14 @@ def propose_ruling(  # noqa: C901 - one line per rule of the form
     assist_ids: Sequence[int] = (),
     words: str,
     basis: str,
+    request_type: RequestType | None = None,
     by: Actor,
     now: datetime,
 ) -> Ruling:
-    """Propose who leads and who helps; it is binding once another seat of the panel has confirmed it."""
+    """Propose who leads and who helps; it is binding once another seat of the panel has confirmed it.
+
+    With a `request_type` it is a precedent for matters of that type alone.
+    """
     require(by, Permission.DISPUTE_RULE)
     problems = {}
     if lead_id is None:
@@ -372,6 +377,7 @@ def propose_ruling(  # noqa: C901 - one line per rule of the form
         proposed_at=now,
         category_id=ticket.category_id,
         region_id=ticket.region_id,
+        request_type=request_type,
     )
     session.add(ruling)
     session.flush()  # the database's own refusals come here
@@ -555,6 +561,7 @@ def into_catalogue(session: Session, *, ruling_id: int, by: Actor, now: datetime
         wish=catalogue.RowWish(
             category=category.code,
             region=region.code if region else "",
+            request_type=ruling.request_type.value if ruling.request_type else "",
             lead=lead.code,
             co_handlers=tuple(sorted(helping)),
             basis=ruling.basis[:500],

@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hotline.core.db import Base, EnumText, one_of
+from hotline.tickets.vocabulary import RequestType
 from routing.duty.rules import Cause, DisputeState, ReturnReason, ReturnState, RulingState, Seat, Stance
 
 
@@ -182,10 +183,12 @@ class Ruling(Base):
     dropped_words: Mapped[str] = mapped_column(default="", server_default="")
     category_id: Mapped[int | None] = mapped_column(ForeignKey("categories.id"), comment="what it is a precedent for")
     region_id: Mapped[int | None] = mapped_column(ForeignKey("regions.id"))
+    request_type: Mapped[RequestType | None] = mapped_column(EnumText(RequestType), comment="null: any")
     retired_at: Mapped[datetime | None] = mapped_column(comment="cited no more since then")
 
     __table_args__ = (
         one_of("state", RulingState),
+        one_of("request_type", RequestType),
         CheckConstraint("char_length(words) BETWEEN 1 AND 5000", name="words_length"),
         CheckConstraint("char_length(basis) BETWEEN 1 AND 2000", name="basis_length"),
         CheckConstraint("confirmed_by IS NULL OR confirmed_by <> proposed_by", name="two_persons"),

@@ -89,7 +89,7 @@ def overruled(session: Session, edition: CatalogueVersion) -> list[Overruled]:
             Matter(
                 category=one.category_id,
                 region=one.region_id,
-                request_type=one.request_type.value,
+                request_type=(one.ruled_type or one.request_type).value,
                 service_item=one.service_item or "",
             ),
             works,
@@ -199,6 +199,7 @@ def _ruled(session: Session) -> list[Any]:
                 Ruling.assist_ids,
                 Ruling.category_id,
                 Ruling.region_id,
+                Ruling.request_type.label("ruled_type"),
                 Ruling.confirmed_at,
                 Category.path.label("category"),
                 Region.path.label("region"),

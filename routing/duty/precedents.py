@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.queries import Named
+from hotline.tickets.vocabulary import RequestType
 from routing.catalogue.editions import Proposal
 from routing.duty.models import Dispute, Ruling
 from routing.duty.rules import RowInForce, RulingState, precedent_fits, precedent_leads
@@ -20,6 +21,8 @@ from routing.models import Department, DepartmentKind
 #: So many rulings of one category are looked at, the newest first: a panel sits some dozens of times a year.
 MOST_OF_CATEGORY: Final = 20
 _MOST_READ: Final = 50
+#: From this chance of being about one matter two texts are called near. A few words in common reach 0.45.
+_NEAR: Final = 0.6
 _TERRITORIAL: Final = (DepartmentKind.DISTRICT, DepartmentKind.STREET)
 
 
@@ -32,6 +35,9 @@ class Asked:
     category_id: int | None
     #: The path of its region, from the city down; empty when the place is not known.
     region: str
+    request_type: RequestType
+    #: Title and content, held against those of the tickets that were ruled on.
+    text: tuple[str, str]
     #: Tickets that read like this one.
     near: Sequence[int] = ()
 
@@ -54,6 +60,8 @@ class PrecedentView:
     why: str
     same_category: bool
     same_region: bool
+    #: The ruling names a request type, and it is the ticket's.
+    same_type: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,8 @@ class Candidate:
     category_id: int | None
     region: str
     territorial: bool
+    request_type: RequestType | None
+    text: tuple[str, str]
 
 
 def precedents_for(
@@ -73,19 +83,25 @@ def precedents_for(
     """Return the rulings in force that speak for a ticket: of its kind of matter, or near in words.
 
     `category_id` stands in for a category that nobody has chosen yet; `near` are tickets that read like this one. A
-    ruling for a territorial lead speaks only for the same place.
+    ruling for a territorial lead speaks only for the same place, one that names a request type only for that type.
     """
     region = session.get(Region, ticket.region_id) if ticket.region_id else None
     asked = Asked(
         ticket_id=ticket.id,
         category_id=ticket.category_id or category_id,
         region=region.path if region else "",
+        request_type=ticket.request_type,
+        text=(ticket.title, ticket.content),
         near=near,
     )
     of_category = Ruling.category_id == asked.category_id if asked.category_id is not None else false()
     rows = session.execute(
         _rulings()
-        .where(or_(of_category, Dispute.ticket_id.in_(list(near))), _heard_in([asked.region]))
+        .where(
+            or_(of_category, Dispute.ticket_id.in_(list(near))),
+            or_(Ruling.request_type.is_(None), Ruling.request_type == asked.request_type),
+            _heard_in([asked.region]),
+        )
         .order_by(Ruling.id.desc())
         .limit(_MOST_READ)
     )
@@ -120,36 +136,57 @@ def matters_ruled(
 def fitting(candidates: Iterable[Candidate], asked: Asked, *, limit: int = 5) -> list[PrecedentView]:
     """Return which of these rulings speak for a ticket, the weightiest first.
 
-    Of the same category and place, then of the same category, then those near in words; among these the newest first.
-    A ruling on the ticket itself is no precedent for it.
+    Of the same category before those near in words; then of the same place, then one that names the request type, then
+    one near in words as well; among these the newest. A ruling on the ticket itself is no precedent for it.
     """
+    found = [one for one in candidates if one.ticket_id != asked.ticket_id and _concerns(one, asked)]
     views = []
-    for one in candidates:
+    for one, alike in zip(found, _alike(found, asked), strict=True):
         same_category = asked.category_id is not None and one.category_id == asked.category_id
         same_region = bool(asked.region and one.region) and lies_in(asked.region, one.region)
+        same_type = None if one.request_type is None else one.request_type is asked.request_type
         why = precedent_fits(
             territorial=one.territorial,
             same_category=same_category,
-            alike=one.ticket_id in asked.near,
+            alike=alike,
             same_region=same_region,
+            same_type=same_type,
         )
-        if why and one.ticket_id != asked.ticket_id:
-            views.append(replace(one.view, why=why, same_category=same_category, same_region=same_region))
-    views.sort(key=lambda one: (not one.same_category, not one.same_region, -one.ruling_id))
-    return views[:limit]
+        if why:
+            view = replace(
+                one.view, why=why, same_category=same_category, same_region=same_region, same_type=bool(same_type)
+            )
+            views.append((view, alike))
+    views.sort(
+        key=lambda each: (
+            not each[0].same_category,
+            not each[0].same_region,
+            not each[0].same_type,
+            not each[1],
+            -each[0].ruling_id,
+        )
+    )
+    return [view for view, _ in views[:limit]]
 
 
 def leads(ruling: PrecedentView, proposal: Proposal | None) -> bool:
     """Tell whether a precedent is offered before the row that the catalogue in force proposes."""
     row = (
         RowInForce(
-            published_at=proposal.published_at, names_region=proposal.names_region, names_item=proposal.names_item
+            published_at=proposal.published_at,
+            names_region=proposal.names_region,
+            names_item=proposal.names_item,
+            names_type=proposal.names_type,
         )
         if proposal
         else None
     )
     return precedent_leads(
-        same_category=ruling.same_category, same_region=ruling.same_region, ruled_at=ruling.ruled_at, row=row
+        same_category=ruling.same_category,
+        same_region=ruling.same_region,
+        same_type=ruling.same_type,
+        ruled_at=ruling.ruled_at,
+        row=row,
     )
 
 
@@ -158,12 +195,28 @@ def lies_in(path: str, place: str) -> bool:
     return path == place or path.startswith(f"{place} / ")
 
 
+def _concerns(one: Candidate, asked: Asked) -> bool:
+    return one.ticket_id in asked.near or (asked.category_id is not None and one.category_id == asked.category_id)
+
+
+def _alike(found: Sequence[Candidate], asked: Asked) -> list[bool]:
+    """Tell of each ruling whether the ticket that was ruled on reads like this one."""
+    if not found:
+        return []
+    from classifier import duplicates as alikeness  # brings numpy and scipy: only where there is a ruling
+
+    return [
+        one.ticket_id in asked.near or alikeness.rated(0.0, likeness=likeness) >= _NEAR
+        for one, likeness in zip(found, alikeness.likenesses(asked.text, [one.text for one in found]), strict=True)
+    ]
+
+
 def _heard_in(regions: Iterable[str]) -> Any:  # noqa: ANN401 - a condition of SQL
     places = {" / ".join(path.split(" / ")[:level]) for path in regions for level in range(1, path.count(" / ") + 2)}
     return or_(Department.kind.not_in(_TERRITORIAL), Region.path.in_(sorted(places - {""})))
 
 
-def _rulings() -> Any:  # noqa: ANN401 - a select of sixteen columns has no readable type
+def _rulings() -> Any:  # noqa: ANN401 - a select of eighteen columns has no readable type
     helper = aliased(Department)
     ids = select(cast(func.jsonb_array_elements_text(Ruling.assist_ids), BigInteger)).correlate(Ruling)
     names = select(helper.name).where(helper.id.in_(ids.scalar_subquery())).order_by(helper.code).correlate(Ruling)
@@ -177,10 +230,12 @@ def _rulings() -> Any:  # noqa: ANN401 - a select of sixteen columns has no read
             Ruling.basis,
             func.coalesce(Ruling.confirmed_at, Ruling.proposed_at).label("ruled_at"),
             Ruling.category_id.label("ruled_category_id"),
+            Ruling.request_type.label("ruled_type"),
             Region.path.label("ruled_region"),
             Dispute.ticket_id,
             Ticket.number,
             Ticket.title,
+            Ticket.content,
             Department.name.label("lead_name"),
             Department.kind,
             func.array(names.scalar_subquery()).label("helping"),
@@ -210,9 +265,12 @@ def _candidate(row: Any) -> Candidate:  # noqa: ANN401 - the columns of the sele
             why="",
             same_category=False,
             same_region=False,
+            same_type=False,
         ),
         ticket_id=row.ticket_id,
         category_id=row.ruled_category_id,
         region=row.ruled_region or "",
         territorial=row.kind in _TERRITORIAL,
+        request_type=row.ruled_type,
+        text=(row.title, row.content),
     )

@@ -125,14 +125,18 @@ def may_confirm(proposer: Seat, confirmer: Seat) -> bool:
     return (proposer is Seat.HOTLINE) != (confirmer is Seat.HOTLINE)
 
 
-def precedent_fits(*, territorial: bool, same_category: bool, alike: bool, same_region: bool) -> str:
-    """Return in words why a precedent speaks for a ticket, or nothing; one for a place holds for that place alone."""
-    if territorial and not same_region:
+def precedent_fits(
+    *, territorial: bool, same_category: bool, alike: bool, same_region: bool, same_type: bool | None = None
+) -> str:
+    """Return in words why a precedent speaks for a ticket, or nothing.
+
+    One for a place holds for that place alone, and one that names a request type for that type alone; `same_type` is
+    none where the ruling names no type.
+    """
+    if (territorial and not same_region) or same_type is False or not (same_category or alike):
         return ""
-    why = ["同一事件类别"] if same_category else ["内容相近"] if alike else []
-    if why and same_region:
-        why.append("同一区域")
-    return "、".join(why)
+    why = ((same_category, "同一事件类别"), (same_region, "同一区域"), (same_type, "同一诉求类型"), (alike, "内容相近"))
+    return "、".join(words for holds, words in why if holds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,19 +147,22 @@ class RowInForce:
     #: It speaks of one place, or of one service item: it is narrower than a category.
     names_region: bool = False
     names_item: bool = False
+    names_type: bool = False
 
 
-def precedent_leads(*, same_category: bool, same_region: bool, ruled_at: datetime, row: RowInForce | None) -> bool:
+def precedent_leads(
+    *, same_category: bool, same_region: bool, same_type: bool, ruled_at: datetime, row: RowInForce | None
+) -> bool:
     """Tell whether a precedent is offered before the catalogue's row (docs/decisions/0038).
 
     Only one of the same category can be. Where a row answers, the later word goes first: a panel that ruled after the
     edition was published had it before its eyes, and whoever published after the ruling could have taken it up. A row
-    that is narrower than the ruling stays ahead of it: one for a service item, or one for a place that is not the
-    ruling's.
+    that is narrower than the ruling stays ahead of it: one for a service item, one for a place that is not the
+    ruling's, or one for a request type that the ruling does not name.
     """
     if not same_category or row is None:
         return same_category
-    narrower = row.names_item or (row.names_region and not same_region)
+    narrower = row.names_item or (row.names_region and not same_region) or (row.names_type and not same_type)
     return ruled_at > row.published_at and not narrower
 
 

@@ -17,6 +17,7 @@ from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import JournalEntry, Ticket
 from hotline.tickets.states import Act, State
+from hotline.tickets.vocabulary import RequestType
 from reports.audit import audit
 from routing import actions as routing
 from routing.answers import parts
@@ -36,6 +37,7 @@ from tests.makers import (
     make_category,
     make_department,
     make_region,
+    ruled_ticket,
 )
 
 
@@ -87,7 +89,14 @@ class Case:
             now=self.now,
         )
 
-    def proposed(self, dispute: Dispute, lead: Department, *helping: Department, by: Actor | None = None) -> Ruling:
+    def proposed(
+        self,
+        dispute: Dispute,
+        lead: Department,
+        *helping: Department,
+        request_type: RequestType | None = None,
+        by: Actor | None = None,
+    ) -> Ruling:
         return disputing.propose_ruling(
             self.session,
             dispute_id=dispute.id,
@@ -95,13 +104,16 @@ class Case:
             assist_ids=[one.id for one in helping],
             words="设施由其建设并管养。",
             basis="三定规定第二条第五项",
+            request_type=request_type,
             by=by or self.supervisor,
             now=self.now + timedelta(days=1),
         )
 
-    def ruled(self, dispute: Dispute, lead: Department, *helping: Department) -> Dispatch | None:
+    def ruled(
+        self, dispute: Dispute, lead: Department, *helping: Department, request_type: RequestType | None = None
+    ) -> Dispatch | None:
         self.seated(dispute)
-        ruling = self.proposed(dispute, lead, *helping)
+        ruling = self.proposed(dispute, lead, *helping, request_type=request_type)
         return disputing.confirm_ruling(
             self.session, ruling_id=ruling.id, by=self.arbiter, now=self.now + timedelta(days=1, hours=1)
         )
@@ -405,7 +417,14 @@ def test_a_ruling_is_a_precedent_for_its_kind_of_matter_until_it_is_retired(case
     dispute = case.bounces()
     assert dispute is not None
     case.ruled(dispute, case.units[1], case.units[2])
-    other = dispatched_ticket(case.session, case.units[0], now=case.now, region_id=case.ticket.region_id)
+    other = dispatched_ticket(
+        case.session,
+        case.units[0],
+        now=case.now,
+        region_id=case.ticket.region_id,
+        title="路牌歪了看不清",
+        content="小区北门的路牌被风吹歪了，转盘那里看不清往哪走，请派人扶正。",
+    )
     assert precedents.precedents_for(case.session, other) == []
     other.category_id = case.ticket.category_id
     (found,) = precedents.precedents_for(case.session, other)
@@ -417,6 +436,51 @@ def test_a_ruling_is_a_precedent_for_its_kind_of_matter_until_it_is_retired(case
     disputing.retire_precedent(case.session, ruling_id=found.ruling_id, by=case.dispatcher, now=case.now)
     case.session.flush()
     assert precedents.precedents_for(case.session, other) == []
+
+
+def test_a_ruling_that_names_a_type_is_cited_for_that_type_alone_and_its_row_names_it_too(case: Case) -> None:
+    from routing.catalogue import editions as catalogue
+
+    dispute = case.bounces()
+    assert dispute is not None
+    case.ruled(dispute, case.units[1], request_type=RequestType.COMPLAINT)
+    same, other = (
+        dispatched_ticket(case.session, case.units[0], now=case.now, request_type=kind) for kind in ("投诉", "咨询")
+    )
+    for one in (same, other):
+        one.category_id = case.ticket.category_id
+    (found,) = precedents.precedents_for(case.session, same, near=[case.ticket.id])
+    assert (found.why, found.same_type) == ("同一事件类别、同一诉求类型、内容相近", True)
+    # Another type is not what was ruled on, however alike it reads.
+    assert precedents.precedents_for(case.session, other, near=[case.ticket.id]) == []
+    row_id = disputing.into_catalogue(case.session, ruling_id=found.ruling_id, by=case.supervisor, now=case.now)
+    draft = catalogue.draft(case.session)
+    assert draft is not None
+    assert catalogue.row_of(case.session, draft.id, row_id).request_type == RequestType.COMPLAINT
+
+
+def test_among_rulings_on_one_category_the_nearer_in_words_goes_first(session: Session, now: datetime) -> None:
+    unit, region = make_department(session, "paifa"), make_region(session, "9901", name="北苑区")
+    category = make_category(session)
+    given: dict[str, Any] = {"region_id": region.id, "category_id": category.id}
+    words = ("人行道上的盲道被共享单车占满了，盲人走不过去。", "小区门口烧烤摊油烟大，每晚摆到半夜还放音响。")
+    near, _far = (
+        ruled_ticket(
+            session,
+            unit,
+            lead=make_department(session, f"paifa{at}"),
+            title=content[:12],
+            content=content,
+            now=now + timedelta(hours=at),
+            **given,
+        )
+        for at, content in enumerate(words)
+    )
+    ticket = dispatched_ticket(session, unit, now=now, title=words[0][:12], content=words[0] + "请清走。", **given)
+    session.flush()
+    first, second = precedents.precedents_for(session, ticket)
+    assert (first.ruling_id, first.why) == (near.id, "同一事件类别、同一区域、内容相近")
+    assert second.why == "同一事件类别、同一区域"
 
 
 def test_a_ruling_becomes_a_row_of_the_catalogues_draft_in_one_step(case: Case) -> None:
@@ -566,7 +630,12 @@ def test_what_must_never_be_true_of_a_dispute_the_database_refuses(
 
 def test_a_ruling_in_force_is_never_changed(db: Database, now: datetime) -> None:
     committed(db, now, lambda case, dispute: case.ruled(dispute, case.units[0]))
-    for change in ("lead_id = lead_id + 1", "words = 'anders'", "state = 'dropped', confirmed_at = NULL"):
+    for change in (
+        "lead_id = lead_id + 1",
+        "words = 'anders'",
+        "request_type = '投诉'",
+        "state = 'dropped', confirmed_at = NULL",
+    ):
         with pytest.raises(Conflict, match="ruling_is_made_once"), db.begin() as session:
             session.execute(text(f"UPDATE rulings SET {change}"))
     with db.begin() as session:

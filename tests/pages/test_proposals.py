@@ -334,7 +334,7 @@ def test_a_later_ruling_goes_before_the_catalogue_says_why_and_links_to_itself(d
     ticket = desk.ticket(category_id=desk.covers)
     for address in ("/dispatch", f"/dispatch/{ticket.number}"):
         page = desk.client.get(address).text
-        assert f"裁定第 {number} 号先例：同一事件类别，裁定晚于现行目录，优先" in shown(page)
+        assert f"裁定第 {number} 号先例：同一事件类别、内容相近，裁定晚于现行目录，优先" in shown(page)
         assert re.search(rf'<a href="/disputes/\d+"[^>]*>裁定第 {number} 号</a>', page)
     assert offered(desk.client.get("/dispatch").text) == ["市路灯管理处", "市城管局"]
     assert "北苑区政府 裁定第" in shown(desk.client.get("/dispatch").text)

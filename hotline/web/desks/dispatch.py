@@ -671,6 +671,8 @@ def _known(reading: Any, rows: Sequence[WaitingTicket]) -> _Known:  # noqa: ANN4
                     ticket_id=row.id,
                     category_id=row.category_id or ids.get(proposals.first_category(_said(row))),
                     region=row.region,
+                    request_type=row.request_type,
+                    text=(row.title, row.content),
                 ),
             )
             for row in rows

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from hotline.core.errors import Conflict, Denied, Invalid, WrongState
 from hotline.core.permissions import GRANTS, Permission
 from hotline.tickets import files
+from hotline.tickets.vocabulary import RequestType
 from hotline.web import forms, labels, present
 from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page, tools
@@ -40,6 +41,7 @@ LABELS: Final[Mapping[str, str]] = {
     "panel": "裁定小组",
     "lead_id": "主办单位",
     "assist_ids": "协办单位",
+    "request_type": "适用诉求类型",
     "department_id": "单位",
     "reason": "指定理由",
     "dropped_words": "不同意的理由",
@@ -103,6 +105,8 @@ class RulingPart:
     retired: str
     may_confirm: bool
     waits_for: str
+    #: What it is a precedent for, as far as it is narrower than the category.
+    scope: str
     may_catalogue: bool
     may_retire: bool
     #: Which edition of the catalogue says otherwise, and what.
@@ -143,6 +147,9 @@ class ShowPage:
     unheard: Sequence[tuple[str, str]]
     arbiters: Sequence[tuple[str, str]]
     stances: Sequence[tuple[str, str]]
+    request_types: Sequence[tuple[str, str]]
+    #: The ticket's own type, named beside the choice.
+    request_type: str
     seats: Sequence[tuple[str, str]]
     version: int
     printed: str
@@ -357,6 +364,7 @@ def propose(dispute_id: int) -> ResponseReturnValue:
             assist_ids=forms.ids("assist_ids"),
             words=forms.text("words"),
             basis=forms.text("basis"),
+            request_type=forms.member(RequestType, "request_type"),
             by=actor(),
             now=now(),
         )
@@ -470,7 +478,7 @@ def _page(
     is_open = found.state is DisputeState.OPEN
     seat = next((seat for user_id, _, seat in found.panel if user_id == me.user_id), None)
     standing = next((one for one in found.rulings if one.state is not RulingState.DROPPED), None)
-    blank = dict.fromkeys(("words", "basis", "stance", "lead_id", "department_id", "dropped_words"), "")
+    blank = dict.fromkeys(("words", "basis", "stance", "lead_id", "department_id", "dropped_words", "request_type"), "")
     blank |= {f"{part}_{number}": "" for part in ("member", "seat") for number in range(1, 6)}
     typed: dict[str, Any] = {**blank, **(request.form.to_dict() if refused else {})}
     typed["assist_ids"] = request.form.getlist("assist_ids") if refused else []
@@ -524,6 +532,8 @@ def _page(
             unheard=[(str(node.id), node.name) for node in departments if node.id not in found.parties],
             arbiters=[(str(user_id), f"{name}（{labels.words(role)}）") for user_id, name, role in arbiters],
             stances=labels.options(Stance),
+            request_types=labels.options(RequestType),
+            request_type=labels.words(found.request_type),
             seats=labels.options(Seat),
             version=found.ticket_version,
             printed=present.moment(now()),
@@ -561,6 +571,7 @@ def _ruling(
         retired=present.moment(one.retired_at),
         may_confirm=proposed and other_side,
         waits_for=("其他部门席位" if proposer is Seat.HOTLINE else "热线中心席位") if proposed else "",
+        scope=f"只适用于{labels.words(one.request_type)}类诉求" if one.request_type else "",
         may_catalogue=in_force and one.has_category and _P.CATALOGUE_PROPOSE in granted,
         may_retire=in_force and one.retired_at is None and _P.DISPUTE_CONVENE in granted,
         overruled=f"派单目录第 {overruled[0]} 版（{present.moment(overruled[1])} 发布）另作规定：{overruled[2]}。"

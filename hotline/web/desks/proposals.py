@@ -268,6 +268,7 @@ def as_json(
                 "ruled_at": iso(one.ruled_at),
                 "basis": one.basis,
                 "why": one.why,
+                "same_type": one.same_type,
             }
             for one in rulings
         ],
