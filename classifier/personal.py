@@ -87,6 +87,7 @@ _SHOWN: Final = {
     "bank_card": "银行卡号",
     "email": "邮箱",
     "plate": "车牌号",
+    "messenger": "社交账号",
 }
 
 
