@@ -35,6 +35,7 @@ from routing.events import TicketAnswered, TicketDispatched, TicketSigned
 from routing.learning import labels
 from routing.learning.label_models import LabelTask, Provenance
 from routing.models import (
+    PARTS_ONLY,
     Answer,
     Department,
     DepartmentKind,
@@ -113,7 +114,7 @@ def dispatch(
     """Send a registered ticket to the department that must answer it; its clock starts now (domain.md 2.4)."""
     ticket = tickets.lock(session, ticket_id, version=version)
     again = ticket.dispatched_at is not None
-    department = _active(session, department_id)
+    department = working(session, department_id)
     row = _send(
         session,
         ticket,
@@ -159,15 +160,19 @@ def redispatch(session: Session, ticket: Ticket, *, reason: str, by: Actor, now:
 
 
 def working(session: Session, department_id: int) -> Department:
-    """Return a department that is at work, or raise `Invalid`."""
-    return _active(session, department_id)
+    """Return a department that is at work and may have a ticket, or raise `Invalid`."""
+    department = _active(session, department_id)
+    if department.kind in PARTS_ONLY:
+        words = "是基层承办单位，不接触诉求人信息，不能直接承办；请派给其上级单位转办。"
+        raise Invalid({"department_id": f"“{department.name}”{words}"})
+    return department
 
 
 def hand_over(
     session: Session, ticket: Ticket, held: Dispatch, *, department_id: int, reason: str, by: Actor, now: datetime
 ) -> Dispatch:
     """Move a ticket bindingly from the department that holds it to another; `ticket` and `held` are locked."""
-    department = _active(session, department_id)
+    department = working(session, department_id)
     held.is_current, held.ended_at, held.ending = False, now, Ending.REASSIGNED
     session.flush()  # the old dispatch must cease to be current before the new one begins to be
     row = _send(

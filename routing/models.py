@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import CheckConstraint, Computed, FetchedValue, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -22,6 +22,10 @@ class DepartmentKind(StrEnum):
     STREET = "street"
     HANDLER = "handler"
     COMPANY = "company"
+
+
+#: Units that are given parts and never the ticket: the third level sees no citizen (domain.md 7 b).
+PARTS_ONLY: Final = frozenset({DepartmentKind.HANDLER})
 
 
 class Ending(StrEnum):

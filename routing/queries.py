@@ -33,6 +33,7 @@ from routing.catalogue.models import CatalogueVersion
 from routing.duty.models import Return
 from routing.duty.rules import ReturnState
 from routing.models import (
+    PARTS_ONLY,
     Answer,
     Department,
     DepartmentKind,
@@ -98,11 +99,18 @@ class DispatchView:
     vetted: bool = False
 
 
-def departments(session: Session, *, active_only: bool = True) -> Sequence[DepartmentNode]:
-    """Return all departments in order of code; a city has hundreds, not thousands."""
+def departments(
+    session: Session, *, active_only: bool = True, with_parts_only: bool = True
+) -> Sequence[DepartmentNode]:
+    """Return all departments in order of code; a city has hundreds, not thousands.
+
+    Without those of the third level where a ticket is to go to one of them.
+    """
     query = select(Department).order_by(Department.kind, Department.code).limit(5_000)
     if active_only:
         query = query.where(Department.active)
+    if not with_parts_only:
+        query = query.where(Department.kind.not_in(PARTS_ONLY))
     return [
         DepartmentNode(
             id=row.id,

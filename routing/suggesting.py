@@ -24,7 +24,7 @@ from routing.duty import precedents
 from routing.duty.precedents import PrecedentView
 from routing.learning import limits
 from routing.learning.examples import DISTRICT
-from routing.models import Department, Suggestion
+from routing.models import PARTS_ONLY, Department, Suggestion
 from routing.queries import department_by_code
 from routing.relations.models import Merge
 from routing.rules import Decision, decide
@@ -96,8 +96,8 @@ def suggest_department(session: Session, ticket_id: int, *, suggester: Suggester
         ruled_name=ruled.name if ruled else "",
     )
     department = department_by_code(session, decision.department) if decision.automatic else None
-    if decision.automatic and (department is None or not department.active):
-        decision = Decision(reason="建议的承办单位不存在或已停用。")
+    if decision.automatic and (department is None or not department.active or department.kind in PARTS_ONLY):
+        decision = Decision(reason="建议的承办单位不存在、已停用或是基层承办单位。")
     # The government of the place is as much an answer as any other: what a person does with it is a trial.
     named = (territorial if lead.label == DISTRICT else lead.label) if lead else ""
     suggested = department or (department_by_code(session, named) if named else None)

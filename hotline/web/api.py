@@ -316,7 +316,7 @@ def proposal(number: str) -> ResponseReturnValue:
     with db().read() as session:
         ticket = routing_queries.ticket_for(session, actor(), number)
         suggestion = routing_queries.suggestion_of(session, ticket.id)
-        departments = routing_queries.departments(session)
+        departments = routing_queries.departments(session, with_parts_only=False)
         categories = ticket_queries.categories(session)
         region = next((one for one in ticket_queries.regions(session) if one.id == ticket.region_id), None)
         said = suggestion.body if suggestion else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
+from classifier import personal
 from hotline.core.clock import local
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
@@ -25,7 +27,7 @@ from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.clocks import granting
 from routing.clocks.days import Calendars, calendars
 from routing.clocks.deadlines import inside
-from routing.models import Department, Dispatch
+from routing.models import PARTS_ONLY, Department, Dispatch
 from routing.queries import MOST_ROWS, current_dispatch, department_name
 
 MOST_WORDS: Final = 10_000
@@ -34,8 +36,12 @@ LEAST_ANSWER: Final = 5
 MOST_PARTS: Final = 20
 #: The extension behind our own number that connects to a citizen while a part is open.
 RELAY: Final = "12345 转 {:06d}"
+#: An end of an address with a number in it that is this long tells where somebody lives.
+_LEAST_END: Final = 6
 _ASSIST: Final = "请协助主办单位办理本单位职责部分。"
 _LEAD_TOO: Final = "主办单位不能同时作为协办或下级承办。"
+_PARTS_ONLY: Final = "“{}”是基层承办单位，不接触诉求人信息，不能协办；请由其上级单位转办。"
+_BELOW: Final = "“{}”是本单位的下级，请用“转办下级单位”：下级只看去除个人信息的任务。"
 _TOO_MANY: Final = f"一张工单最多分给 {MOST_PARTS} 个单位。"
 
 
@@ -139,6 +145,8 @@ def _require_helpers(wishes: Sequence[Wish], known: Mapping[int, Department], *,
         if helper is None or not helper.active:
             words = f"协办单位“{helper.name}”已停用，请去掉后再派。" if helper else "所选的协办单位不存在，请重新选择。"
             raise Invalid({"assist": words})
+        if helper.kind in PARTS_ONLY:
+            raise Invalid({"assist": _PARTS_ONLY.format(helper.name)})
         if one == department_id:
             raise Invalid({"department_id": _LEAD_TOO})
     if any(len(set(wish.assist_ids)) > MOST_PARTS for wish in wishes):
@@ -218,9 +226,11 @@ def share(
     """
     ticket = tickets.lock(session, ticket_id, version=version)
     row = _open_dispatch(session, ticket_id)
-    _require_giver(row, kind=kind, by=by)
+    by_lead = _require_giver(row, kind=kind, by=by)
     due = due_at or inside(granting.calendar(session, department_id), row.due_at, now=now)
-    department = _recipient(session, row, kind=kind, department_id=department_id, words=words, due=due, now=now)
+    department = _recipient(
+        session, row, kind=kind, department_id=department_id, words=words, due=due, by_lead=by_lead, now=now
+    )
     said = words.strip() or (summary(session, ticket) if kind is PartKind.FORWARD else _ASSIST)
     part = Subtask(
         ticket_id=ticket_id,
@@ -289,7 +299,8 @@ def end_part(session: Session, *, subtask_id: int, words: str, by: Actor, now: d
     _require_giver(row, kind=part.kind, by=by)
     if part.ended_at is not None:
         raise Conflict("该任务已经结束，不能收回。")
-    part.ended_at, part.ending, part.ended_words = now, PartEnding.WITHDRAWN, redact(words.strip())[:2_000]
+    said = without_citizen(words.strip(), citizen_of(session, ticket))  # whoever had the part reads it
+    part.ended_at, part.ending, part.ended_words = now, PartEnding.WITHDRAWN, said[:2_000]
     tickets.move(
         session,
         ticket,
@@ -309,12 +320,28 @@ def summary(session: Session, ticket: Ticket) -> str:
 
 
 def without_citizen(text: str, citizen: Mapping[str, str]) -> str:
-    """Return the text without this citizen's own name, number and address, and without anybody's numbers."""
-    for field, words in (("address", "【诉求人地址】"), ("phone", "【手机号】"), ("name", "【诉求人】")):
-        value = citizen.get(field, "").strip()
-        if len(value) > 1:
-            text = text.replace(value, words)
-    return redact(text)
+    """Return the text without this citizen's own name, number and address, and without anybody's numbers.
+
+    However they are spaced, and an address also without its beginning: who lives at 青云路5号楼2单元301 says 2单元301.
+    Names and homes by which people introduce themselves go too.
+    """
+    address, phone, name = (re.sub(r"\s", "", citizen.get(field, "")) for field in ("address", "phone", "name"))
+    ends = [address[at:] for at in range(len(address)) if len(address) - at >= _LEAST_END]
+    digits = re.sub(r"\D", "", phone)
+    for pieces, words in (
+        ([address, *(end for end in ends if re.search(r"\d", end))], "【诉求人地址】"),
+        ([digits, digits[-8:], digits[-7:]] if digits.startswith("0") else [digits], "【手机号】"),
+        ([name], "【诉求人】"),
+    ):
+        if wanted := [_spaced(piece) for piece in pieces if len(piece) > 1]:
+            text = re.sub(rf"(?<!\d)(?:{'|'.join(wanted)})(?!\d)", words, text)
+    # The second looks at no more than a concern's length.
+    return redact(personal.redact(text))
+
+
+def _spaced(value: str) -> str:
+    """Return a pattern of the value with any blank, dot or dash between its characters."""
+    return r"[\s.·-]*".join(map(re.escape, value))
 
 
 def gathered(views: Sequence[PartView]) -> str:
@@ -367,6 +394,14 @@ def at_desk(session: Session, actor: Actor, *, open_only: bool, cursor: str = ""
     return PartPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
+def open_at_desk(session: Session, actor: Actor) -> int:
+    """Return how many parts a person's departments have to do."""
+    query = select(func.count()).where(
+        Subtask.department_id.in_(sorted(actor.department_ids)), Subtask.ended_at.is_(None)
+    )
+    return int(session.scalar(query) or 0)
+
+
 def below(session: Session, department_id: int) -> list[tuple[int, str]]:
     """Return the departments below one in the tree, id and name, in order of code."""
     tree = select(Department.id).where(Department.parent_id == department_id).cte("below", recursive=True)
@@ -380,7 +415,15 @@ def below(session: Session, department_id: int) -> list[tuple[int, str]]:
 
 
 def _recipient(  # noqa: C901 - one line per rule of the form
-    session: Session, row: Dispatch, *, kind: PartKind, department_id: int, words: str, due: datetime, now: datetime
+    session: Session,
+    row: Dispatch,
+    *,
+    kind: PartKind,
+    department_id: int,
+    words: str,
+    due: datetime,
+    by_lead: bool,
+    now: datetime,
 ) -> Department:
     """Return the department that is to have a part, or raise `Invalid` with every problem by field."""
     department = session.get(Department, department_id)
@@ -389,6 +432,10 @@ def _recipient(  # noqa: C901 - one line per rule of the form
         problems["department_id"] = "请选择使用中的单位。"
     elif department_id == row.department_id:
         problems["department_id"] = _LEAD_TOO
+    elif kind is PartKind.ASSIST and by_lead and _is_below(session, department_id, above=row.department_id):
+        problems["department_id"] = _BELOW.format(department.name)
+    elif kind is PartKind.ASSIST and department.kind in PARTS_ONLY:
+        problems["department_id"] = _PARTS_ONLY.format(department.name)
     elif kind is PartKind.FORWARD and not _is_below(session, department_id, above=row.department_id):
         problems["department_id"] = "只能转办给本单位的下级单位。"
     elif _open_part(session, row.id, department_id) is not None:
@@ -408,11 +455,12 @@ def _recipient(  # noqa: C901 - one line per rule of the form
     return department
 
 
-def _require_giver(row: Dispatch, *, kind: PartKind, by: Actor) -> None:
-    """Let the lead give and take parts; co-handlers may be named by the hotline too."""
+def _require_giver(row: Dispatch, *, kind: PartKind, by: Actor) -> bool:
+    """Let the lead give and take parts; co-handlers may be named by the hotline too. Tells whether it is the lead."""
     lead = row.department_id in by.department_ids and by.can(Permission.TICKET_ANSWER)
     if not lead and not (kind is PartKind.ASSIST and by.can(Permission.TICKET_DISPATCH)):
         raise Denied("只有主办单位或热线中心可以分派协办任务，只有主办单位可以转办下级。")
+    return lead
 
 
 def _open_dispatch(session: Session, ticket_id: int) -> Dispatch:

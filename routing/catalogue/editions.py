@@ -22,7 +22,7 @@ from routing.catalogue.models import CatalogueRow, CatalogueState, CatalogueVers
 from routing.catalogue.rules import FATAL, City, Found, Index, Matter, Row, findings
 from routing.catalogue.territory import pairs
 from routing.clocks.profiles import SLA_CLASSES
-from routing.models import Department
+from routing.models import PARTS_ONLY, Department
 
 #: In the place of a department's code: whoever owns the place (属地).
 TERRITORIAL: Final = "district"
@@ -339,7 +339,10 @@ def plain_rows(session: Session, version_id: int) -> list[Row]:
 def city_now(session: Session) -> City:
     """Return what rows may speak of today: the trees, the departments that work, the regions with an owner."""
     parents = pairs(session, select(Category.id, Category.parent_id).where(Category.valid_to.is_(None)))
-    units = pairs(session, select(Department.id, Department.code).where(Department.active))
+    units = pairs(
+        session,
+        select(Department.id, Department.code).where(Department.active, Department.kind.not_in(PARTS_ONLY)),
+    )
     inner = set(parents.values())
     return City(
         categories=parents,
@@ -657,8 +660,11 @@ class Names:
         self.regions = pairs(session, select(Region.code, Region.id))
         self.departments: dict[str, int] = {}
         self.closed: set[str] = set()
+        self.parts_only: set[str] = set()
         for row in session.scalars(select(Department)):
-            if row.active:
+            if row.active and row.kind in PARTS_ONLY:
+                self.parts_only.add(row.code)
+            elif row.active:
                 self.departments[row.code] = row.id
             else:
                 self.closed.add(row.code)
@@ -692,11 +698,15 @@ def _problems(wish: RowWish, names: Names) -> dict[str, str]:  # noqa: C901, PLR
         problems["lead"] = "请选择主办单位。"
     elif wish.lead in names.closed:
         problems["lead"] = f"主办单位“{wish.lead[:60]}”已停用。"
+    elif wish.lead in names.parts_only:
+        problems["lead"] = f"“{wish.lead[:60]}”是基层承办单位，由上级转办，不能作为主办单位。"
     elif wish.lead != TERRITORIAL and wish.lead not in names.departments:
         problems["lead"] = f"没有代码为“{wish.lead[:60]}”的单位。"
     for code in wish.co_handlers:
         if code in names.closed:
             problems["co_handlers"] = f"协办单位“{code[:60]}”已停用。"
+        elif code in names.parts_only:
+            problems["co_handlers"] = f"“{code[:60]}”是基层承办单位，由上级转办，不能作为协办单位。"
         elif code != TERRITORIAL and code not in names.departments:
             problems["co_handlers"] = f"没有代码为“{code[:60]}”的协办单位。"
         elif code == wish.lead:

@@ -88,7 +88,7 @@ class City:
     regions: Parents
     #: Categories that tickets are given: the leaves.
     leaves: frozenset[int]
-    #: Ids of the departments that work, and their codes.
+    #: Ids of the departments that work and may have a ticket, and their codes.
     departments: frozenset[int]
     codes: frozenset[str]
     request_types: tuple[str, ...]
@@ -141,10 +141,11 @@ def findings(rows: Sequence[Row], city: City) -> list[Found]:
 def _closed(rows: Iterable[Row], city: City) -> Iterator[Found]:
     for row in rows:
         if row.lead is not None and row.lead not in city.departments:
-            yield Found(flaw=Flaw.CLOSED_LEAD, row=row.id, words="主办单位已停用。")
+            yield Found(flaw=Flaw.CLOSED_LEAD, row=row.id, words="主办单位已停用，或是基层承办单位。")
         for code in row.co_handlers:
             if code not in city.codes:
-                yield Found(flaw=Flaw.CLOSED_CO_HANDLER, row=row.id, words=f"协办单位 {code} 不存在或已停用。")
+                words = f"协办单位 {code} 不存在、已停用或是基层承办单位。"
+                yield Found(flaw=Flaw.CLOSED_CO_HANDLER, row=row.id, words=words)
         if row.category is not None and row.category not in city.categories:
             yield Found(flaw=Flaw.RETIRED_CATEGORY, row=row.id, words="事件类别已停用。")
         if row.lead is None and row.region is not None and row.region not in city.owned:

@@ -20,7 +20,7 @@ from hotline.tickets.models import Region
 from routing.catalogue.models import DutyContact, Place, PlaceRegion, RegionFallback, Source
 from routing.catalogue.rules import line
 from routing.clocks.profiles import EXTERNAL_SOURCES
-from routing.models import Department, DepartmentKind
+from routing.models import PARTS_ONLY, Department, DepartmentKind
 
 REMEMBERED: Final = timedelta(seconds=10)
 MOST_CANDIDATES: Final = 6
@@ -269,8 +269,8 @@ def change_region(
     if not name:
         problems["name"] = "请填写区域名称。"
     owner = session.get(Department, owner_id) if owner_id is not None else None
-    if owner_id is not None and (owner is None or not owner.active):
-        problems["owner_id"] = "所选的兜底单位不存在或已停用。"
+    if owner_id is not None and (owner is None or not owner.active or owner.kind in PARTS_ONLY):
+        problems["owner_id"] = "所选的兜底单位不存在、已停用或是基层承办单位。"
     if problems:
         raise Invalid(problems)
     row.aliases = checked_aliases(aliases)

@@ -37,7 +37,7 @@ from routing.duty.rules import (
 from routing.events import ReturnAsked, ReturnRefused, TicketSentBack
 from routing.learning import labels
 from routing.learning.label_models import LabelTask, Provenance
-from routing.models import Department, Dispatch, Ending, Standing
+from routing.models import PARTS_ONLY, Department, Dispatch, Ending, Standing
 from routing.queries import current_dispatch, department_name
 
 #: A profile that limits no returns leaves the hotline one day to rule on one.
@@ -84,8 +84,10 @@ def ask(
         reason=reason, words=words, basis=basis, suggested_id=suggested_department_id, mine=row.department_id
     )
     suggested = session.get(Department, suggested_department_id) if suggested_department_id is not None else None
-    if suggested_department_id is not None and (suggested is None or not suggested.active):
-        problems["suggested"] = "建议的承办单位不存在或已停用，请重新选择。"
+    if suggested_department_id is not None and (
+        suggested is None or not suggested.active or suggested.kind in PARTS_ONLY
+    ):
+        problems["suggested"] = "建议的承办单位不存在、已停用或是基层承办单位，请重新选择。"
     if problems:
         raise Invalid(problems)
     _require_first(session, ticket, row, reason=ReturnReason(reason))

@@ -667,7 +667,7 @@ def _row_page(number: int, row_id: int | None, wish: RowWish, errors: Mapping[st
         edition = _require_draft(reading, number)
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
-        units = routing_queries.departments(reading)
+        units = routing_queries.departments(reading, with_parts_only=False)
     leads = [(TERRITORIAL, "属地兜底单位（按所属区域）"), *((unit.code, unit.name) for unit in units)]
     asked = forms.whole("version") if errors else None
     return render_template(

@@ -176,7 +176,7 @@ def _regions(typed: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> s
 def _region(region_id: int, typed: Mapping[str, str] | None, errors: Mapping[str, Sequence[str]]) -> str:
     with db().read() as reading:
         found = next((one for one in territory.region_rows(reading) if one.id == region_id), None)
-        units = routing_queries.departments(reading)
+        units = routing_queries.departments(reading, with_parts_only=False)
     if found is None:
         raise NotFound
     stored = {

@@ -661,7 +661,7 @@ def _known(reading: Any, rows: Sequence[WaitingTicket]) -> _Known:  # noqa: ANN4
     ids = {code: one.id for code, one in named.items()}
     matters = {row.id: proposals.matter(_asked(row), ids) for row in rows}
     return _Known(
-        departments=routing_queries.departments(reading),
+        departments=routing_queries.departments(reading, with_parts_only=False),
         named=named,
         proposed=catalogue.proposals_for(reading, {key: one for key, one in matters.items() if one}, now=now()),
         rulings={
@@ -845,7 +845,7 @@ def _ticket(
         ticket = routing_queries.ticket_for(reading, actor(), number)
         waiting = awaiting.waiting_tickets(reading, actor(), [ticket.id]).get(ticket.id)
         suggestion = routing_queries.suggestion_of(reading, ticket.id)
-        departments = routing_queries.departments(reading)
+        departments = routing_queries.departments(reading, with_parts_only=False)
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
         returns = duty_queries.returns_of_ticket(reading, ticket.id)

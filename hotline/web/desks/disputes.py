@@ -449,7 +449,7 @@ def _of(writing: Any, dispute_id: int, ruling_id: int) -> None:  # noqa: ANN401 
 def _asked(number: str, values: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> AskPage:
     with db().read() as reading:
         ticket = routing_queries.ticket_for(reading, actor(), number)
-        departments = routing_queries.departments(reading)
+        departments = routing_queries.departments(reading, with_parts_only=False)
     blank = {"words": "", "reason": "", "department_id": "", "department_ids": ""}
     return AskPage(
         number=ticket.number,
@@ -471,7 +471,7 @@ def _page(
 ) -> str:
     with db().read() as reading:
         found = dispute_queries.dispute_for(reading, actor(), dispute_id)
-        departments = routing_queries.departments(reading)
+        departments = routing_queries.departments(reading, with_parts_only=False)
         arbiters = dispute_queries.arbiters(reading) if actor().can(_P.DISPUTE_CONVENE) else []
         overrulings = overruling.overrulings_of(reading, [one.id for one in found.rulings])
     me = actor()

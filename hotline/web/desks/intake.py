@@ -422,7 +422,7 @@ def suggest() -> ResponseReturnValue:
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
         located = territory.locate(reading, _plain(forms.text("place")), title, content, now=now())
-        departments = routing_queries.departments(reading)
+        departments = routing_queries.departments(reading, with_parts_only=False)
         chosen = forms.text("region_id").strip()
         region = next((one for one in regions if str(one.id) == chosen), None)
         named = next((one for one in regions if located.sure and one.id == located.sure.region_id), None)
@@ -815,7 +815,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
     with db().read() as reading:
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
-        departments = routing_queries.departments(reading)
+        departments = routing_queries.departments(reading, with_parts_only=False)
         incidents = relations_queries.known_incidents(reading)
         items = ticket_queries.service_items(reading)
     return render_template(

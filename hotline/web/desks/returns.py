@@ -244,7 +244,7 @@ def _page(return_id: int, typed: _Typed) -> str:
         ticket = routing_queries.ticket_for(reading, actor(), found.number)
         every = duty_queries.returns_of_ticket(reading, ticket.id)
         suggestion = routing_queries.suggestion_of(reading, ticket.id)
-        departments = routing_queries.departments(reading)
+        departments = routing_queries.departments(reading, with_parts_only=False)
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
         who = actor().user_id
