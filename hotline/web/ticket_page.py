@@ -25,12 +25,15 @@ from hotline.web.desks import hints
 from hotline.web.desks import relations as relations_desk
 from hotline.web.desks import supervision as supervision_desk
 from hotline.web.desks import transfers as transfers_desk
+from hotline.web.desks.part import PartRow, part_row
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
 from hotline.web.ticket_search import SearchRow
 from routing import lists
 from routing import queries as routing
+from routing.answers import parts
+from routing.answers.parts import PartView
 from routing.catalogue.editions import TERRITORIAL
 from routing.clocks.profiles import ClockName
 from routing.clocks.steps import CLOCK_LABELS
@@ -113,6 +116,7 @@ class AnswerPart:
     solved: Label
     plan: str
     plan_on: str
+    left_out_why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +142,8 @@ class DispatchPart:
     catalogue: str
     why: Sequence[Why]
     answer: AnswerPart | None
+    #: What co-handlers and departments below did of it.
+    parts: Sequence[PartRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +289,7 @@ def page_of(
         joins = by.can(Permission.TICKET_MERGE) and ticket.state is not State.CLOSED
         told_again = duplicates.of_ticket(session, ticket) if joins else []
         crossed = transfers.of_ticket(session, ticket.id)
+        shared = parts.of_ticket(session, ticket.id)
     open_eyes = may_reveal(ticket, by)
     return TicketShowPage(
         number=ticket.number,
@@ -306,7 +313,7 @@ def page_of(
         content=hints.marked(ticket.content, suggestion.body if suggestion else {}, field="body"),
         reveal_content=_reveal(ticket, "content") if open_eyes and "content" in sealed else None,
         stages=_stages(ticket, now=now),
-        dispatches=[_dispatch(row, by=by, now=now) for row in reversed(dispatches)],
+        dispatches=[_dispatch(row, shared, by=by, now=now) for row in reversed(dispatches)],
         callbacks=[part for row in reversed(callbacks) if (part := _callback(row, by=by, now=now))],
         ratings=[_rating(row, now=now) for row in ratings],
         suggestion=_suggestion(suggestion, names, now=now) if suggestion else None,
@@ -320,7 +327,7 @@ def page_of(
         repeats=ticket.repeats,
         repeats_number=repeats_number,
         timeline=_timeline(entries, dispatches, by=by, now=now),
-        ways=ways(ticket, dispatches, callbacks, entries, by=by),
+        ways=[*_part_ways(shared, by=by), *ways(ticket, dispatches, callbacks, entries, by=by)],
         can_note=by.can(Permission.TICKET_NOTE),
         supervision=supervision_desk.history(by, ticket.id),
         kin=relations_desk.kin(by, ticket.id),
@@ -330,6 +337,15 @@ def page_of(
         note=note,
         errors=errors or {},
     )
+
+
+def _part_ways(shared: Sequence[PartView], *, by: Actor) -> list[Way]:
+    """Return the way to the part that one's own department has to do."""
+    mine = [one for one in shared if one.row.department_id in by.department_ids and one.row.ended_at is None]
+    if not mine or not by.can(Permission.TICKET_ANSWER) or mine[-1].lead_id in by.department_ids:
+        return []
+    href = url_for("part.show", subtask_id=mine[-1].row.id)
+    return [Way(words="办理协办任务", href=href, tone="primary", key="alt+r", icon="git-merge")]
 
 
 def ways(
@@ -509,7 +525,7 @@ def _round(number: int) -> str:
     return f"重办第 {number} 轮" if number else "首次办理"
 
 
-def _dispatch(row: DispatchView, *, by: Actor, now: datetime) -> DispatchPart:
+def _dispatch(row: DispatchView, shared: Sequence[PartView], *, by: Actor, now: datetime) -> DispatchPart:
     answer = row.answer
     ended = row.answered_at or row.ended_at
     return DispatchPart(
@@ -544,9 +560,11 @@ def _dispatch(row: DispatchView, *, by: Actor, now: datetime) -> DispatchPart:
             solved=labels.label(answer.solved),
             plan=answer.plan,
             plan_on=present.day(answer.plan_on),
+            left_out_why=answer.left_out_why,
         )
         if answer
         else None,
+        parts=[part_row(one) for one in shared if one.row.dispatch_id == row.id],
     )
 
 

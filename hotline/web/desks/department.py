@@ -28,6 +28,7 @@ from hotline.tickets.vocabulary import Urgency
 from hotline.web import forms, labels, present
 from hotline.web.desks import supervision as supervision_desk
 from hotline.web.desks.clocks import ClockView, clocks_of
+from hotline.web.desks.part import PartRow, part_row
 from hotline.web.gate import actor, db, now, page, tools
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
@@ -39,7 +40,6 @@ from routing import queries as routing_queries
 from routing.answers import parts as part_acts
 from routing.answers import vetting
 from routing.answers.doubts import Doubt
-from routing.answers.parts import PartView
 from routing.answers.vetting import VettingView
 from routing.answers.vetting_models import VettingState
 from routing.duty import queries as duty_queries
@@ -114,6 +114,8 @@ class InboxPage:
     first: str | None
     many_departments: bool
     has_department: bool
+    #: Parts of other units' tickets that are to be done; they have a list of their own.
+    open_parts: int
     cursor: str
     supervision: supervision_desk.DeskPart
 
@@ -147,6 +149,7 @@ class RoundView:
     public_answer: str
     claims: tuple[Label, ...]
     plan: str
+    left_out_why: str
     ending: Label | None
     due: DeadlineView
 
@@ -190,17 +193,6 @@ class ReviewView:
     still_to_rectify: bool
     rectification: str
     rectified: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartLine:
-    """One part of the ticket in other hands, as the lead sees it."""
-
-    department: str
-    kind: Label
-    state: Label
-    due: DeadlineView
-    answer: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +244,8 @@ class WorkPage:
     signed: bool
     signed_words: str
     why_not: str
+    #: Where a co-handler that reads this has his own part to do.
+    my_part_href: str | None
     contacts: tuple[ContactView, ...]
     notes: tuple[ContactView, ...]
     rounds: tuple[RoundView, ...]
@@ -271,7 +265,7 @@ class WorkPage:
     solved_options: tuple[tuple[str, str], ...]
     ways: tuple[tuple[str, str], ...]
     today: str
-    parts: tuple[PartLine, ...] = ()
+    parts: tuple[PartRow, ...] = ()
     parts_href: str = ""
     #: Names of the co-handlers that have not answered: the lead waits for them or says why not.
     waits_for: tuple[str, ...] = ()
@@ -302,8 +296,11 @@ def inbox() -> ResponseReturnValue:
             found = lists.answered_by(session, actor(), cursor=cursor, limit=PAGE_ROWS)
         else:
             found = lists.ticket_list(session, actor(), ListFilter(), now=now(), cursor=cursor, limit=PAGE_ROWS)
+        open_parts = part_acts.open_at_desk(session, actor())
     counts = {"unsigned": unsigned, "handling": in_hand - unsigned}
-    return render_template("department/inbox.html", page=_inbox(found, tab=tab, cursor=cursor, counts=counts))
+    return render_template(
+        "department/inbox.html", page=_inbox(found, tab=tab, cursor=cursor, counts=counts, open_parts=open_parts)
+    )
 
 
 @bp.post("/department/sign")
@@ -542,7 +539,7 @@ def _feedback() -> routing.Feedback:
     return feedback
 
 
-def _inbox(found: TicketPage, *, tab: str, cursor: str, counts: Mapping[str, int]) -> InboxPage:
+def _inbox(found: TicketPage, *, tab: str, cursor: str, counts: Mapping[str, int], open_parts: int) -> InboxPage:
     def href(to: str) -> str | None:
         return url_for("department.inbox", tab=tab, cursor=to) if to else None
 
@@ -559,6 +556,7 @@ def _inbox(found: TicketPage, *, tab: str, cursor: str, counts: Mapping[str, int
         first=url_for("department.inbox", tab=tab) if cursor else None,
         many_departments=len(actor().department_ids) > 1,
         has_department=bool(actor().department_ids),
+        open_parts=open_parts,
         cursor=cursor,
         supervision=supervision_desk.desk_part(actor()),
     )
@@ -625,14 +623,16 @@ def _work(
         entries = ticket_queries.timeline(session, ticket.id)
         files = ticket_queries.attachments(session, ticket.id)
         review = callback_queries.review_of(session, ticket.id) if ticket.kind.value == "bad_review" else None
-        departments = routing_queries.departments(session)
+        departments = routing_queries.departments(session, with_parts_only=False)
         shared = part_acts.of_ticket(session, ticket.id)
         returns = duty_queries.returns_of_ticket(session, ticket.id)
         read = vetting.of_dispatch(session, sent[-1].id) if sent else []
     mine = [row for row in sent if row.department_id in actor().department_ids]
     shown = mine[-1] if mine else sent[-1]
     current = next((row for row in sent if row.is_current), None)
-    in_hand = current is not None and current is shown and not current.answered_at and not current.ended_at
+    # Who helps may read the ticket; what is done here is the lead's alone.
+    in_hand = bool(mine) and current is shown and not shown.answered_at and not shown.ended_at
+    my_parts = [one for one in shared if one.row.department_id in actor().department_ids and one.row.ended_at is None]
     returned = {one.dispatch_id: _returned(one) for one in returns if one.state is ReturnState.UPHELD}
     asked = [_asked(one) for one in returns if one.state is not ReturnState.UPHELD]
     waiting = next((one for one in returns if one.state is ReturnState.OPEN), None)
@@ -687,7 +687,8 @@ def _work(
         in_hand=in_hand,
         signed=shown.signed_at is not None,
         signed_words=f"{present.moment(shown.signed_at)} {shown.signed_by}" if shown.signed_at else "",
-        why_not="" if in_hand else _why_not(ticket, shown, current),
+        why_not="" if in_hand else _why_not(ticket, shown, current, helps=not mine),
+        my_part_href=url_for("part.show", subtask_id=my_parts[-1].row.id) if my_parts and not in_hand else None,
         contacts=tuple(_contact(entry) for entry in entries if entry.act is Act.CONTACT),
         notes=tuple(_contact(entry) for entry in entries if entry.act is Act.NOTE),
         rounds=tuple(_round(row, returned=returned.get(row.id, "")) for row in sent if not (row is shown and in_hand)),
@@ -714,7 +715,7 @@ def _work(
         solved_options=tuple(labels.options(Solved)),
         ways=tuple((way, way) for way in WAYS),
         today=present.day(local(now()).date()),
-        parts=tuple(_part(one) for one in shared if one.row.dispatch_id == shown.id),
+        parts=tuple(part_row(one) for one in shared if one.row.dispatch_id == shown.id),
         parts_href=url_for("part.of_ticket", number=ticket.number),
         waits_for=tuple(one.department for one in shared if one.row.dispatch_id == shown.id and not one.row.ended_at),
         sent_back=tuple(_sent_back(one) for one in reversed(again)),
@@ -723,18 +724,6 @@ def _work(
         values=_values(values, now=now(), begun=begun),
         warnings=tuple(DOUBTS[doubt] for doubt in warnings),
         warned=",".join(doubt.value for doubt in warnings),
-    )
-
-
-def _part(one: PartView) -> PartLine:
-    row = one.row
-    state = labels.label(row.ending) if row.ending else Label("办理中" if row.signed_at else "待签收", "warning")
-    return PartLine(
-        department=one.department,
-        kind=labels.label(row.kind),
-        state=state,
-        due=present.deadline(row.due_at, now=now(), done_at=row.answered_at or row.ended_at),
-        answer=row.answer,
     )
 
 
@@ -791,9 +780,11 @@ def _return_words(until: datetime | None) -> str:
     return f"退单须在 {present.moment(until)} 前提出，逾期须按时办理。"
 
 
-def _why_not(ticket: Ticket, shown: DispatchView, current: DispatchView | None) -> str:
+def _why_not(ticket: Ticket, shown: DispatchView, current: DispatchView | None, *, helps: bool) -> str:
     if ticket.state is State.CLOSED:
         return "工单已办结，以下内容仅供查阅。"
+    if helps:
+        return f"本单位协办这张工单，由主办单位（{shown.department}）联系诉求人并统一答复。"
     if ticket.state is State.ANSWERED and current is shown:
         return "已反馈，等待热线中心审核。" if shown.vetted else "已反馈，等待热线中心回访。"
     if shown.ending == "sent_back":
@@ -875,6 +866,7 @@ def _round(row: DispatchView, *, returned: str) -> RoundView:
         public_answer=row.answer.public_answer if row.answer else "",
         claims=tuple(claims),
         plan=f"{row.answer.plan}（{present.day(row.answer.plan_on)} 前）" if row.answer and row.answer.plan else "",
+        left_out_why=row.answer.left_out_why if row.answer and row.department_id in actor().department_ids else "",
         ending=labels.label(Ending(row.ending)) if row.ending else None,
         due=present.deadline(row.due_at, now=now(), done_at=row.answered_at)
         if row.answered_at

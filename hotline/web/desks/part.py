@@ -12,14 +12,17 @@ from flask.typing import ResponseReturnValue
 
 from hotline.core.errors import Invalid, NotFound
 from hotline.core.permissions import Permission
+from hotline.intake.rules import normal_phone
 from hotline.tickets.models import Ticket
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from hotline.web.turning import Turn, turn
 from reports import queries as report_queries
 from reports.indicators import parts_on_time
+from reports.models import Taken
 from routing import queries as routing_queries
 from routing.answers import parts, relay
 from routing.answers.part_models import PartEnding, PartKind
@@ -90,6 +93,7 @@ class PartPage:
     ticket_href: str | None
     lead_due: DeadlineView
     mine: bool
+    printed_at: str
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -145,7 +149,7 @@ def inbox() -> ResponseReturnValue:
             ("未完成", url_for("part.inbox"), open_only, None),
             ("全部", url_for("part.inbox", tab="all"), not open_only, None),
         ),
-        rows=tuple(_row(one) for one in found.rows),
+        rows=tuple(part_row(one) for one in found.rows),
         open_only=open_only,
         has_department=bool(actor().department_ids),
         turn=turn(found, cursor=cursor, tab="open" if open_only else "all"),
@@ -158,6 +162,15 @@ def inbox() -> ResponseReturnValue:
 def show(subtask_id: int) -> ResponseReturnValue:
     """Show one part: what to do, until when, and whom to call through."""
     return render_template("part/show.html", page=_part(subtask_id))
+
+
+@bp.get("/department/parts/<int:subtask_id>/print")
+@page(Permission.TICKET_ANSWER)
+def sheet(subtask_id: int) -> ResponseReturnValue:
+    """Show one part as a sheet of paper; of the citizen there is nothing on it."""
+    made = _part(subtask_id)
+    took(Taken.TICKET_PRINT, rows=1, scope=f"{made.part.number} {made.part.kind.words}任务")
+    return render_template("part/print.html", page=made)
 
 
 @bp.post("/department/parts/<int:subtask_id>/sign")
@@ -303,7 +316,8 @@ _EXCLUDED: Final[Mapping[str, str]] = {
 }
 
 
-def _row(one: PartView) -> PartRow:
+def part_row(one: PartView) -> PartRow:
+    """Return a part in words, for whoever is at the door."""
     row, who = one.row, actor()
     lead = one.lead_id in who.department_ids and who.can(Permission.TICKET_ANSWER)
     return PartRow(
@@ -342,10 +356,10 @@ def _part(
         calls = relay.calls_of(session, subtask_id) if has_relay else []
         left = relay.left_today(session, subtask_id, now=now()) if has_relay else 0
         # The desk's own telephone is the likeliest; who calls from another one types it.
-        desk = routing_queries.department(session, found.row.department_id).duty_phone if has_relay else ""
+        desk = _usable(routing_queries.department(session, found.row.department_id).duty_phone) if has_relay else ""
     mine = found.row.department_id in actor().department_ids and found.row.ended_at is None
     return PartPage(
-        part=_row(found),
+        part=part_row(found),
         has_relay=has_relay and mine,
         relay_number=relay_number,
         calls=tuple(_call(one) for one in calls),
@@ -353,9 +367,19 @@ def _part(
         ticket_href=url_for("tickets.show", number=found.number) if sees else None,
         lead_due=present.deadline(found.lead_due_at, now=now(), done_at=found.row.ended_at),
         mine=mine,
+        printed_at=present.moment(now()),
         values={"answer": "", "reached": "", "call_words": "", "phone": desk, **(values or {})},
         errors=errors or {},
     )
+
+
+def _usable(phone: str) -> str:
+    """Return a telephone that the form would take, or nothing: a desk's number may be one inside the house."""
+    try:
+        normal_phone(phone)
+    except ValueError:
+        return ""
+    return phone
 
 
 def _call(one: CallView) -> CallRow:
@@ -384,7 +408,7 @@ def _ticket_parts(
         in_hand = row.ended_at is None and row.answered_at is None
         lead = in_hand and row.department_id in actor().department_ids and actor().can(Permission.TICKET_ANSWER)
         below = parts.below(session, row.department_id) if lead else []
-        departments = routing_queries.departments(session)
+        departments = routing_queries.departments(session, with_parts_only=False)
         said = _summary(session, ticket) if below else ""
         holder = routing_queries.department(session, row.department_id).name
     return TicketPartsPage(
@@ -394,7 +418,7 @@ def _ticket_parts(
         lead_due=present.deadline(
             row.due_at, now=now(), done_at=row.answered_at or row.ended_at, stands_until=row.suspended_until
         ),
-        rows=tuple(_row(one) for one in reversed(found)),
+        rows=tuple(part_row(one) for one in reversed(found)),
         may_assist=lead or (in_hand and actor().can(Permission.TICKET_DISPATCH)),
         may_forward=bool(below),
         departments=tuple((str(node.id), node.name) for node in departments if node.id != row.department_id),

@@ -12,9 +12,11 @@ from flask.typing import ResponseReturnValue
 from hotline.core.errors import Invalid
 from hotline.core.permissions import Actor, Permission
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.turning import Turn, turn
+from reports.models import Taken
 from routing import queries as routing
 from routing.relations import joining as relations
 from routing.relations import queries
@@ -89,7 +91,10 @@ class IncidentPage:
     line: IncidentLine
     members: tuple[MemberLine, ...]
     told: tuple[tuple[str, str, str, int], ...]
+    #: The answer that goes to all callers, once the main ticket has it.
+    answer: str
     is_open: bool
+    printed_at: str
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -242,6 +247,15 @@ def incident(incident_id: int) -> ResponseReturnValue:
     return render_template("relations/incident.html", page=_incident(incident_id))
 
 
+@bp.get("/incidents/<int:incident_id>/print")
+@page(P.TICKET_MERGE)
+def incident_sheet(incident_id: int) -> ResponseReturnValue:
+    """Show one incident as a sheet of paper."""
+    made = _incident(incident_id)
+    took(Taken.TICKET_PRINT, rows=len(made.members) + 1, scope=f"事件 {made.line.main}")
+    return render_template("relations/print.html", page=made)
+
+
 @bp.post("/incidents/<int:incident_id>/announce")
 @page(P.TICKET_MERGE)
 def announce(incident_id: int) -> ResponseReturnValue:
@@ -313,12 +327,15 @@ def _incident(
         main = routing.ticket_for(session, actor(), row.main)
         members = queries.members_of(session, actor(), main.id)
         told = queries.announcements(session, incident_id)
+        answer = next((one.answer for one in reversed(routing.dispatches_of(session, main.id)) if one.is_current), None)
     return IncidentPage(
         id=incident_id,
         line=_line(row),
         members=tuple(_member(each) for each in members),
         told=tuple((present.moment(each.sent_at), name, each.words, each.callers) for each, name in told),
+        answer=answer.public_answer if answer else "",
         is_open=row.closed_at is None,
+        printed_at=present.moment(now()),
         values=values or {},
         errors=errors or {},
     )
