@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
+
+from routing.answers.cutting import gives_away
 
 #: From this share of common pairs of characters on, two texts say the same.
 ALIKE: Final = 0.75
@@ -41,13 +45,13 @@ def doubts(
     public_answer: str,
     contacted: bool,
     same_elsewhere: int = 0,
-    citizen_name: str = "",
+    citizen: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Doubt, ...]:
     """Return the doubts about an answer, in the order in which they are shown.
 
     Nobody has spoken with the citizen; the public answer repeats the internal note, or the concern; other tickets
     were answered with the same words; without its stock phrases next to nothing of it is left; it has not one pair of
-    characters in common with the concern; it names the citizen.
+    characters in common with the concern; it names the citizen, his number or his household.
     """
     found = []
     if not contacted:
@@ -62,7 +66,7 @@ def doubts(
         found.append(Doubt.COPIED)
     if same_elsewhere:
         found.append(Doubt.SAME_ELSEWHERE)
-    if len(citizen_name.strip()) > 1 and citizen_name.strip() in public_answer:
+    if gives_away(public_answer, citizen):
         found.append(Doubt.NAMES_CITIZEN)
     return tuple(found)
 

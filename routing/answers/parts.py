@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,6 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from classifier import personal
 from hotline.core.clock import local
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
@@ -23,6 +21,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act
 from routing import actions
+from routing.answers.cutting import without_citizen
 from routing.answers.part_models import PartEnding, PartKind, Subtask
 from routing.clocks import granting
 from routing.clocks.days import Calendars, calendars
@@ -36,8 +35,6 @@ LEAST_ANSWER: Final = 5
 MOST_PARTS: Final = 20
 #: The extension behind our own number that connects to a citizen while a part is open.
 RELAY: Final = "12345 转 {:06d}"
-#: An end of an address with a number in it that is this long tells where somebody lives.
-_LEAST_END: Final = 6
 _ASSIST: Final = "请协助主办单位办理本单位职责部分。"
 _LEAD_TOO: Final = "主办单位不能同时作为协办或下级承办。"
 _PARTS_ONLY: Final = "“{}”是基层承办单位，不接触诉求人信息，不能协办；请由其上级单位转办。"
@@ -317,31 +314,6 @@ def summary(session: Session, ticket: Ticket) -> str:
     """Return what a department below may read of a ticket: the matter and its place, and nobody's data."""
     text = f"{ticket.title}\n{ticket.content}" + (f"\n事发地点：{ticket.place}" if ticket.place else "")
     return without_citizen(text, citizen_of(session, ticket))
-
-
-def without_citizen(text: str, citizen: Mapping[str, str]) -> str:
-    """Return the text without this citizen's own name, number and address, and without anybody's numbers.
-
-    However they are spaced, and an address also without its beginning: who lives at 青云路5号楼2单元301 says 2单元301.
-    Names and homes by which people introduce themselves go too.
-    """
-    address, phone, name = (re.sub(r"\s", "", citizen.get(field, "")) for field in ("address", "phone", "name"))
-    ends = [address[at:] for at in range(len(address)) if len(address) - at >= _LEAST_END]
-    digits = re.sub(r"\D", "", phone)
-    for pieces, words in (
-        ([address, *(end for end in ends if re.search(r"\d", end))], "【诉求人地址】"),
-        ([digits, digits[-8:], digits[-7:]] if digits.startswith("0") else [digits], "【手机号】"),
-        ([name], "【诉求人】"),
-    ):
-        if wanted := [_spaced(piece) for piece in pieces if len(piece) > 1]:
-            text = re.sub(rf"(?<!\d)(?:{'|'.join(wanted)})(?!\d)", words, text)
-    # The second looks at no more than a concern's length.
-    return redact(personal.redact(text))
-
-
-def _spaced(value: str) -> str:
-    """Return a pattern of the value with any blank, dot or dash between its characters."""
-    return r"[\s.·-]*".join(map(re.escape, value))
 
 
 def gathered(views: Sequence[PartView]) -> str:

@@ -26,6 +26,7 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act
 from routing.answers import parts
+from routing.answers.cutting import without_citizen
 from routing.answers.part_models import Subtask
 from routing.answers.relay_models import MOST_A_DAY, RelayCall, RelayLine
 from routing.queries import department_name, departments_of
@@ -109,7 +110,7 @@ def call_by_relay(
     if problems:
         raise Invalid(problems)
     ticket, part = _reachable(session, subtask_id, by=by)
-    said = parts.without_citizen(words.strip(), parts.citizen_of(session, ticket))
+    said = without_citizen(words.strip(), parts.citizen_of(session, ticket))
     details = {"unit": department_name(session, part.department_id), "reached": bool(reached)}
     tickets.move(session, ticket, Act.CALL_BY_RELAY, by=by, now=now, note=said, details=details)
 

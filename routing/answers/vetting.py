@@ -140,7 +140,7 @@ def doubts_about(
         public_answer=public_answer,
         contacted=row is not None and row.contacted_at is not None,
         same_elsewhere=same_elsewhere(session, public_answer, ticket_id=ticket.id),
-        citizen_name=keyring_of(session).open(ticket.personal_sealed).get("name", ""),
+        citizen=keyring_of(session).open(ticket.personal_sealed),
     )
 
 

@@ -71,7 +71,7 @@ DOUBTS: Final[Mapping[Doubt, str]] = {
     Doubt.OFF_THE_MATTER: "公开答复没有提到诉求中的任何事项，请确认没有答错工单。",
     Doubt.COPIED: "公开答复几乎照抄了诉求内容，请写明查到了什么、做了什么。",
     Doubt.SAME_ELSEWHERE: "公开答复与其他工单的答复一字不差，请确认不是复制来的，并针对本件诉求修改。",
-    Doubt.NAMES_CITIZEN: "公开答复中写了诉求人的姓名，公开时会泄露个人信息，建议改为“诉求人”或“您”。",
+    Doubt.NAMES_CITIZEN: "公开答复中写了诉求人的姓名、号码或门牌户号，公开时会泄露个人信息，请删去或改为“您”“您家”。",
 }
 
 
