@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
-from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, tickets, webhooks
+from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, revealing, tickets, webhooks
 from hotline.web.admin import (
     accounts,
     calendar,
@@ -95,6 +95,7 @@ BLUEPRINTS: Final = (
     category_moves.bp,
     exports.bp,
     tickets.bp,
+    revealing.bp,
     live.bp,
     api.bp,
     webhooks.bp,

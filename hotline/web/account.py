@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from flask import Blueprint, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
@@ -11,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from hotline.core.errors import Invalid, NotSignedIn
 from hotline.people import actions, queries
 from hotline.web import forms, labels
-from hotline.web.gate import TOKEN_KEY, actor, address, db, for_staff, now, open_to_all, person
+from hotline.web.gate import TOKEN_KEY, actor, address, db, for_staff, inside, now, open_to_all, person
 
 bp = Blueprint("account", __name__)
 
@@ -40,14 +39,14 @@ class PasswordPage:
 @open_to_all
 def sign_in_form() -> ResponseReturnValue:
     """Show the door."""
-    return render_template("account/sign_in.html", page=SignInPage(next=_inside(forms.asked("next"))))
+    return render_template("account/sign_in.html", page=SignInPage(next=inside(forms.asked("next"))))
 
 
 @bp.post("/sign-in")
 @open_to_all
 def sign_in() -> ResponseReturnValue:
     """Check the password; the guess is counted first, in a transaction of its own."""
-    login, onward = forms.text("login").strip(), _inside(forms.text("next"))
+    login, onward = forms.text("login").strip(), inside(forms.text("next"))
     with db().begin() as writing:
         actions.count_guess(writing, login=login, address=address(), now=now())
     try:
@@ -118,10 +117,3 @@ def _page(errors: dict[str, list[str]]) -> PasswordPage:
         forced=who.must_change_password,
         errors=errors,
     )
-
-
-def _inside(target: str) -> str:
-    """Return the address only if it is a path of ours: a link from outside may not lead elsewhere."""
-    parts = urlsplit(target)
-    ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
-    return target if ours and "\\" not in target else ""

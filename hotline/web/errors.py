@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -60,6 +61,8 @@ STATUS_BY_CODE: Final[Mapping[str, int]] = {
 #: Fields that an error page never gives back, and from how many characters on words were written and not chosen.
 _NOT_GIVEN_BACK: Final = frozenset({"password", "old", "again", "csrf_token"})
 _LEAST_WRITTEN: Final = 8
+#: What a page carries along or offers for choice: numbers, codes, dates, keys, addresses of ours.
+_CODE: Final = re.compile(r"[\w:.,+/?=&%-]+", re.ASCII)
 
 
 def status_of(error: HotlineError) -> int:
@@ -116,7 +119,7 @@ def _typed() -> list[str]:
     return [
         words
         for name, words in request.form.items()
-        if name not in _NOT_GIVEN_BACK and len(words.strip()) >= _LEAST_WRITTEN and not words.strip().isascii()
+        if name not in _NOT_GIVEN_BACK and len(words.strip()) >= _LEAST_WRITTEN and not _CODE.fullmatch(words.strip())
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -90,6 +91,13 @@ def wants_page() -> bool:
     """Tell whether a person is looking for a page; a script and an event stream want the plain status instead."""
     stream = "text/event-stream" in request.headers.get("Accept", "")
     return request.method == "GET" and not request.headers.get("HX-Request") and not stream
+
+
+def inside(target: str) -> str:
+    """Return the address only if it is a path of ours: a link from outside may not lead elsewhere."""
+    parts = urlsplit(target)
+    ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return target if ours and "\\" not in target else ""
 
 
 def shut() -> bool:

@@ -91,6 +91,8 @@ def parse_moment(raw: str, *, name: str = "at") -> datetime:
         parsed = datetime.fromisoformat(raw.strip())
     except ValueError as error:
         raise Invalid({name: "时间格式不正确，例如 2026-11-22 09:30。"}) from error
+    if not 1900 <= parsed.year <= 2200:  # noqa: PLR2004 - a slip of the hand, and dates that the database's zone cannot hold
+        raise Invalid({name: "年份不在可填范围内，请核对。"})
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=SHANGHAI)
 
 

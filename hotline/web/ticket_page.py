@@ -29,6 +29,7 @@ from hotline.web.desks.part import PartRow, part_row
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
+from hotline.web.revealing import REVEALABLE, reveal_href
 from hotline.web.ticket_search import SearchRow
 from routing import lists
 from routing import queries as routing
@@ -41,15 +42,6 @@ from routing.models import Ending, Suggestion
 from routing.queries import DispatchView
 from routing.relations import duplicates
 
-#: What of a citizen can be looked at, with its words; the order is that of the page.
-REVEALABLE: Final[Mapping[str, str]] = {
-    "name": "姓名",
-    "phone": "联系电话",
-    "address": "联系地址",
-    "id_number": "身份证号",
-    "title": "标题原文",
-    "content": "内容原文",
-}
 _CLOCKS: Final = (
     ClockName.SIGN,
     ClockName.CONTACT,
@@ -311,7 +303,7 @@ def page_of(
         citizen=_citizen(ticket, sealed, may=open_eyes),
         withheld="" if open_eyes else _withheld(ticket, by),
         content=hints.marked(ticket.content, suggestion.body if suggestion else {}, field="body"),
-        reveal_content=_reveal(ticket, "content") if open_eyes and "content" in sealed else None,
+        reveal_content=reveal_href(ticket, "content") if open_eyes and "content" in sealed else None,
         stages=_stages(ticket, now=now),
         dispatches=[_dispatch(row, shared, by=by, now=now) for row in reversed(dispatches)],
         callbacks=[part for row in reversed(callbacks) if (part := _callback(row, by=by, now=now))],
@@ -420,10 +412,6 @@ def _duty_ways(number: str, *, by: Actor, holds: bool) -> list[Way]:
     return found
 
 
-def _reveal(ticket: Ticket, what: str) -> str:
-    return url_for("tickets.reveal", number=ticket.number, what=what)
-
-
 def _flags(ticket: Ticket) -> list[Label]:
     return [
         label
@@ -481,7 +469,7 @@ def _citizen(ticket: Ticket, sealed: Collection[str], *, may: bool) -> list[Pers
         Personal(
             label=REVEALABLE[what],
             masked=words or "未填写",
-            reveal=_reveal(ticket, what) if may and what in sealed else None,
+            reveal=reveal_href(ticket, what) if may and what in sealed else None,
         )
         for what, words in masked.items()
         if words or what != "id_number"

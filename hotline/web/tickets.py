@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import xlsxwriter
-from flask import Blueprint, Response, jsonify, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from callbacks import actions as callbacks
@@ -25,7 +25,7 @@ from hotline.tickets import actions, files, queries
 from hotline.tickets.models import Ticket
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State, check
-from hotline.tickets.vocabulary import Channel, Kind, LookReason, RequestType, Urgency
+from hotline.tickets.vocabulary import Channel, Kind, RequestType, Urgency
 from hotline.web import forms, labels, present, ticket_page, ticket_search
 from hotline.web.admin.exports import took
 from hotline.web.catalogue import Catalogue, catalogue
@@ -195,30 +195,6 @@ def sheet(number: str) -> ResponseReturnValue:
     made = ticket_page.page_of(number, by=actor(), now=now())
     took(Taken.TICKET_PRINT, rows=1, scope=made.number)
     return render_template("tickets/print.html", page=made)
-
-
-@bp.post("/tickets/<number>/reveal")
-@page(P.PERSONAL_REVEAL)
-def reveal(number: str) -> ResponseReturnValue:
-    """Tell one thing of the citizen that is masked on the page, with the reason in the journal (domain.md 7 a)."""
-    what = forms.asked("what")
-    if what not in ticket_page.REVEALABLE:
-        raise NotFound
-    known = forms.member(LookReason, "reason")
-    reason = labels.words(known) if known else forms.text("words").strip()
-    with db().begin() as session:
-        ticket = routing.ticket_for(session, actor(), number)
-        if not reason:
-            raise Invalid({"reason": "请选择或填写查看理由。"})
-        opened = actions.reveal(
-            session,
-            ticket_id=ticket.id,
-            reason=f"查看{ticket_page.REVEALABLE[what]}：{reason}",
-            by=actor(),
-            now=now(),
-        )
-        value = getattr(opened, what) or {"content": ticket.content, "title": ticket.title}.get(what, "未填写")
-    return jsonify(value=value)
 
 
 @bp.post("/tickets/<number>/note")

@@ -153,6 +153,11 @@ def _note(session: Session, told: str, *, by: Actor, now: datetime) -> None:
     training.note(session, LearningAct.CATALOGUE, words=told, by=by, now=now)
 
 
+def takes(session: Session, code: str) -> bool:
+    """Tell whether a category takes sentences: it is in use, and none below it is."""
+    return session.scalar(select(Category.id).where(Category.code == code, leaf_in_use())) is not None
+
+
 def _leaf(session: Session, code: str, *, lock: bool = False) -> Category:
     query = select(Category).where(Category.code == code, leaf_in_use())
     row = session.scalars(query.with_for_update() if lock else query).first()

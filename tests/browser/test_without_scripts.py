@@ -9,9 +9,11 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from hotline.core.db import Database
-from hotline.tickets.queries import by_number
-from hotline.tickets.states import Outcome, State
+from hotline.tickets.queries import by_number, timeline
+from hotline.tickets.states import Act, Outcome, State
+from routing.supervision.sweeping import sweep
 from tests.browser.conftest import City, assert_fits
+from tests.conftest import NOW
 from tests.makers import PASSWORD
 
 pytestmark = pytest.mark.browser
@@ -103,6 +105,122 @@ def test_an_operator_registers_a_call_without_scripts(plain: Callable[..., Page]
     page.locator("[name=finish][value=register]").check()
     page.get_by_role("button", name=re.compile("^提交登记")).click()
     expect(page.locator(".told-big").first).to_have_text(re.compile(r"\d{15}"))
+
+
+def test_chosen_tickets_are_counted_on_a_page_in_between_and_go_out_together(
+    plain: Callable[..., Page], live_db: Database, city: City
+) -> None:
+    numbers = [hand_in(plain("", "/"))[0], city.numbers["registered"]]
+    page = plain("dispatcher", "/dispatch")
+    expect(page.get_by_label("选择本页全部")).to_be_hidden()
+    for number in numbers:
+        page.get_by_role("row").filter(has_text=number).locator("[name=ids]").check()
+    bar = page.locator("#bulk-dispatch")
+    bar.locator("[name=department_id]").select_option(label=city.department)
+    bar.get_by_role("button", name="派单").click()
+    expect(page.get_by_text("请核对下列工单和协办单位，确认后派出。")).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert_fits(page)
+    page.get_by_role("button", name="派出这 2 张").click()
+    expect(page.get_by_text("已批量派单 2 张")).to_be_visible()
+    with live_db.read() as session:
+        assert {by_number(session, number).state for number in numbers} == {State.DISPATCHED}
+
+
+@pytest.mark.parametrize(
+    ("role", "path"),
+    [("operator", "/tickets/{registered}"), ("responder", "/department/{signed}"), ("auditor", "/tickets/{answered}")],
+)
+def test_who_looks_at_personal_data_says_why_on_a_page_of_its_own(  # noqa: PLR0917 - the columns of the table
+    plain: Callable[..., Page], live_db: Database, city: City, role: str, path: str
+) -> None:
+    page = plain(role, path.format(**city.numbers))
+    page.get_by_role("link", name="查看联系电话").click()
+    page.get_by_role("button", name="查看联系电话").click()
+    expect(page.get_by_text("请选择或填写查看理由。").first).to_be_visible()
+    page.locator("#f-words").fill("诉求人来电核对回拨号码")
+    page.get_by_role("button", name="查看联系电话").click()
+    expect(page.locator("#value")).to_have_text(re.compile(r"^1\d{10}$"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert_fits(page)
+    page.get_by_role("link", name="返回").click()
+    expect(page).to_have_url(re.compile(path.format(**city.numbers) + "$"))
+    with live_db.read() as session:
+        ticket = by_number(session, path.format(**city.numbers).rsplit("/", maxsplit=1)[-1])
+        last = timeline(session, ticket.id)[-1]
+    assert (last.act, last.note) == (Act.REVEAL, "查看联系电话：诉求人来电核对回拨号码")
+
+
+def test_the_other_ways_of_a_ticket_are_links_to_forms_that_stand_open(
+    plain: Callable[..., Page], live_db: Database, city: City
+) -> None:
+    number = city.numbers["registered"]
+    page = plain("operator", f"/dispatch/{number}")
+    page.get_by_role("link", name="备注", exact=True).click()
+    expect(page.locator("#note")).to_be_in_viewport()
+    page.locator("#note textarea").fill("诉求人晚间方便接听。")
+    page.get_by_role("button", name="添加备注").click()
+    expect(page.get_by_text("备注已添加")).to_be_visible()
+    page.get_by_role("link", name="不予受理", exact=True).click()
+    page.locator("#refuse [name=refusal_reason]").select_option("NR-03")
+    page.get_by_role("button", name="确认不予受理").click()
+    expect(page.get_by_text(f"{number} 已作不予受理处理")).to_be_visible()
+    with live_db.read() as session:
+        assert by_number(session, number).outcome is Outcome.REFUSED
+
+
+@pytest.mark.parametrize("width", [1366, 390])
+@pytest.mark.parametrize("role", ["supervisor", "administrator"])
+def test_every_page_of_the_menu_stands_without_scripts(plain: Callable[..., Page], role: str, width: int) -> None:
+    page = plain(role, "/desk")
+    page.set_viewport_size({"width": width, "height": 844})
+    ways = [each.get_attribute("href") or "" for each in page.locator("#side a.side-item").all()]
+    assert len(ways) > 10
+    for way in ways:
+        page.goto(way)
+        expect(page.locator("h1")).to_be_visible()
+        dead = page.locator("button:not([type=submit]):visible")
+        assert [each.inner_text() for each in dead.all()] == [], f"{way} offers what needs a script"
+        assert_fits(page)
+    page.locator(".side-brand").scroll_into_view_if_needed()
+    expect(page.locator("#side a.side-item").first).to_be_visible()
+
+
+def test_a_supervisor_orders_and_the_unit_takes_note_of_it_without_scripts(
+    plain: Callable[..., Page], live_db: Database, city: City
+) -> None:
+    page = plain("supervisor", f"/tickets/{city.numbers['overdue']}")
+    page.get_by_role("link", name="督办", exact=True).click()
+    page.get_by_label("理由和要求").fill("请查明照明长期不亮的原因，限期修复。")
+    page.get_by_role("button", name="发出督办").click()
+    expect(page.get_by_text("督办单已发出")).to_be_visible()
+    sweep(live_db.begin, now=NOW)
+    unit = plain("responder", "/alarms")
+    expect(unit.get_by_role("heading", name="督办提醒")).to_be_visible()
+    unit.locator("tbody tr").filter(has_text="公园照明长期不亮").locator("[name=ids]").first.check()
+    unit.get_by_label("确认意见").fill("")
+    unit.get_by_role("button", name="确认", exact=True).click()
+    # Told by field, and what was ticked is ticked still.
+    expect(unit.locator("[data-error-summary]")).to_be_visible()
+    unit.get_by_label("确认意见").fill("已转养护二班。")
+    unit.get_by_role("button", name="确认", exact=True).click()
+    expect(unit.get_by_text("已确认 1 条提醒")).to_be_visible()
+    with live_db.read() as session:
+        assert Act.SUPERVISE in [one.act for one in timeline(session, city.ids["overdue"])]
+
+
+def test_an_administrator_opens_an_account_without_scripts(plain: Callable[..., Page]) -> None:
+    page = plain("administrator", "/admin/users")
+    form = page.locator("#new")
+    form.get_by_label("用户名").fill("xinren")
+    form.get_by_label("姓名").fill("新来的人")
+    form.get_by_label("岗位").select_option(label="话务员")
+    form.get_by_role("button", name="开通账号").click()
+    expect(form.locator("[data-error-summary]")).to_contain_text("初始密码")
+    expect(form.get_by_label("姓名")).to_have_value("新来的人")
+    form.get_by_label("初始密码").fill("Neu-und-lang-2026")
+    form.get_by_role("button", name="开通账号").click()
+    expect(page.get_by_role("link", name="xinren")).to_be_visible()
 
 
 @pytest.mark.parametrize(

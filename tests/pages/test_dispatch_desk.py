@@ -572,6 +572,9 @@ def test_a_refused_act_opens_its_form_again_with_what_was_typed(
     dialog = re.search(rf'<dialog[^>]*id="{act}".*?</dialog>', answer.text, re.DOTALL)
     assert dialog is not None
     assert "data-error-summary" in dialog[0]
+    # The form of dispatching beside it still says what the ticket says.
+    kept = re.findall(r'<option value="([^"]*)" selected>', answer.text)
+    assert {ticket.request_type.value, ticket.urgency.value} <= set(kept)
     assert desk.acts(ticket) == [Act.REGISTER]
 
 
@@ -600,6 +603,21 @@ def test_nothing_goes_out_when_another_number_is_found_than_was_seen(desk: Desk,
     assert found is not None
     again = desk.client.post("/dispatch/bulk", data={"ids": ids, "seen": found[1], "department_id": desk.lighting})
     assert again.status_code == 303
+    assert [desk.holder(ticket) for ticket in chosen] == [desk.lighting] * 2
+
+
+def test_where_no_script_has_counted_the_chosen_rows_are_shown_before_they_go(desk: Desk) -> None:
+    chosen = [desk.ticket(minutes=at) for at in (2, 1)]
+    ids = [f"{ticket.id}:{ticket.version}" for ticket in chosen]
+    given = {"ids": ids, "seen": "", "seen_tasks": "", "department_id": desk.lighting, "reason": "集中停电"}
+    answer = desk.client.post("/dispatch/bulk", data=given)
+    assert answer.status_code == 200
+    assert "没有派出任何工单" not in answer.text
+    assert all(ticket.number in answer.text for ticket in chosen)
+    assert [desk.holder(ticket) for ticket in chosen] == [None, None]
+    found = re.search(r'name="seen" value="(\d+)"', answer.text)
+    assert found is not None
+    assert desk.client.post("/dispatch/bulk", data=given | {"seen": found[1]}).status_code == 303
     assert [desk.holder(ticket) for ticket in chosen] == [desk.lighting] * 2
 
 

@@ -708,7 +708,30 @@ def test_only_what_can_be_looked_at_is_looked_at(house: House) -> None:
     client = house.browse("operator")
     for what in ("", "version", "__class__", "personal_sealed"):
         assert client.post(f"/tickets/{house.number}/reveal?what={what}", data=LOOK).status_code == 404
-    assert client.get(f"/tickets/{house.number}/reveal?what=phone").status_code == 405
+        assert client.get(f"/tickets/{house.number}/reveal?what={what}").status_code == 404
+
+
+def test_without_a_script_a_page_in_between_asks_why_and_then_shows_it(house: House) -> None:
+    client, address = house.browse("operator"), f"/tickets/{house.number}/reveal?what=phone"
+    assert f'<noscript><a href="{address}">' in client.get(f"/tickets/{house.number}").text.replace("&amp;", "&")
+    asked = client.get(address, headers={"Referer": f"http://localhost/dispatch/{house.number}"})
+    assert "为什么查看" in asked.text
+    assert f'name="back" value="/dispatch/{house.number}"' in asked.text
+    assert PHONE not in asked.text
+    page = {"Accept": "text/html,*/*;q=0.8"}
+    refused = client.post(address, data={"words": " ", "back": "//elsewhere.example/"}, headers=page)
+    assert refused.status_code == 422
+    assert "请选择或填写查看理由" in refused.text
+    assert "elsewhere.example" not in refused.text
+    with house.tools.db.read() as session:
+        assert Act.REVEAL not in {entry.act for entry in timeline(session, house.ticket_id)}
+    told = client.post(address, data={**LOOK, "back": f"/dispatch/{house.number}"}, headers=page)
+    assert told.status_code == 200
+    assert PHONE in told.text
+    assert f'content="60;url=/dispatch/{house.number}"' in told.text
+    assert told.headers["Cache-Control"] == "no-store"
+    with house.tools.db.read() as session:
+        assert timeline(session, house.ticket_id)[-1].note == "查看联系电话：联系诉求人办理诉求"
 
 
 def test_who_may_not_look_is_refused_and_offered_nothing(house: House) -> None:
@@ -728,6 +751,7 @@ def test_a_citizen_who_wants_to_stay_unknown_to_the_unit_stays_so(house: House) 
     assert "诉求人要求对承办单位保密" in text
     for what in ("phone", "content"):
         assert unit.post(f"/tickets/{house.number}/reveal?what={what}", data=LOOK).status_code == 403
+        assert unit.get(f"/tickets/{house.number}/reveal?what={what}").status_code == 403
     assert house.browse("operator").post(f"/tickets/{house.number}/reveal?what=phone", data=LOOK).json == {
         "value": PHONE
     }

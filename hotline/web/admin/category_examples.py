@@ -51,6 +51,8 @@ class ExamplesPage:
     definition: str
     rows: Sequence[Line]
     told: str
+    #: Only a leaf in use is told apart by what citizens say.
+    takes: bool
     typed: str = ""
     trial: Trial | None = None
     errors: Mapping[str, list[str]] = field(default_factory=dict)
@@ -98,6 +100,7 @@ def _page(
     with db().read() as session:
         found = ticket_queries.category(session, code)
         rows = category_examples.of(session, code)
+        takes = category_examples.takes(session, code)
     missing = category_examples.ENOUGH - len(rows)
     told = f"已有 {len(rows)} 条例句" + (f"，再写 {missing} 条即可主要按例句判断。" if missing > 0 else "。")
     return ExamplesPage(
@@ -106,6 +109,7 @@ def _page(
         definition=found.definition,
         rows=[Line(id=one.id, body=one.body, at=present.moment(one.at)) for one in rows],
         told=told,
+        takes=takes,
         typed=typed,
         trial=trial,
         errors=errors or {},

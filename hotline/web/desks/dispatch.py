@@ -216,9 +216,9 @@ class TicketPage:
 
 @dataclass(frozen=True, kw_only=True)
 class BulkPage:
-    """A bulk act that was stopped because the server found another number than the person saw."""
+    """A bulk act that was stopped because the server found another number than the person saw, or nobody counted."""
 
-    seen: int
+    seen: int | None
     seen_tasks: int | None
     tasks: int
     #: Co-handlers that every ticket is to have, besides those of its row.
@@ -297,7 +297,8 @@ def bulk() -> ResponseReturnValue:
     """Send the chosen tickets to one department, if they are exactly those that the person saw.
 
     The form carries how many were seen. When the server finds another number (some went meanwhile, a box was ticked
-    that nobody saw) nothing is sent: the page shows what was found and asks again.
+    that nobody saw) nothing is sent: the page shows what was found and asks again. So it does where no script has
+    counted.
     """
     wanted = _chosen(request.form.getlist("ids"))
     reason, tasks = clean_line(forms.text("reason")), 0
@@ -323,9 +324,10 @@ def bulk() -> ResponseReturnValue:
     except (StaleTicket, WrongState):
         same = False
     if not same:
-        return _bulk_stopped(
+        stopped = _bulk_stopped(
             wanted, seen=wish.seen, seen_tasks=wish.seen_tasks, tasks=tasks, reason=reason, errors={}
-        ), 409
+        )
+        return stopped, 409 if wish.seen is not None else 200
     forms.told("success", f"已批量派单 {len(found)} 张{f'，协办任务 {tasks} 个' if tasks else ''}。")
     return redirect(url_for("dispatch.queue"), code=303)
 
@@ -567,8 +569,8 @@ class _BulkWish:
     """What the form of a bulk act wants."""
 
     department_id: int
-    #: How many tickets, and how many tasks of co-handlers, the person saw; without scripts nobody counted the latter.
-    seen: int
+    #: How many tickets, and how many tasks of co-handlers, the person saw; without scripts nobody counted.
+    seen: int | None
     seen_tasks: int | None
     #: Co-handlers by ticket, as ticked on its row, and those that every ticket is to have.
     by_row: Mapping[int, frozenset[int]]
@@ -588,7 +590,7 @@ def _bulk_wish(reason: str) -> _BulkWish:
         raise Invalid({"reason": f"派单说明最多 {_MOST_REASON} 字。"})
     return _BulkWish(
         department_id=department_id,
-        seen=forms.whole("seen") or 0,
+        seen=forms.whole("seen"),
         seen_tasks=forms.whole("seen_tasks"),
         by_row=_helps(),
         for_all=frozenset(forms.ids("assist")),
@@ -805,7 +807,7 @@ def _department_name(department_id: int) -> str:
 def _bulk_stopped(
     wanted: Mapping[int, int],
     *,
-    seen: int,
+    seen: int | None,
     seen_tasks: int | None = None,
     tasks: int = 0,
     reason: str,
@@ -878,12 +880,14 @@ def _ticket(
     urgency = labels.label(ticket.urgency)
     state = labels.label(ticket.outcome or ticket.state)
     by_code = {node.code: node for node in categories}
-    values = typed or Typed(
-        category_id=str(ticket.category_id or ""),
-        region_id=str(ticket.region_id or ""),
-        request_type=ticket.request_type.value,
-        urgency=ticket.urgency.value,
-    )
+    # The other forms of the page do not carry these: after a refusal of theirs the ticket's own stand there.
+    own = {
+        "category_id": str(ticket.category_id or ""),
+        "region_id": str(ticket.region_id or ""),
+        "request_type": ticket.request_type.value,
+        "urgency": ticket.urgency.value,
+    }
+    values = typed if typed and refused == "dispatch" else replace(typed or Typed(), **own)
     offers = proposals.merged(
         proposed,
         hints.departments(
@@ -897,7 +901,7 @@ def _ticket(
         guessed="" if ticket.category_id else proposals.first_category(said),
     )
     helpers = proposals.co_handlers(proposed, said, offers, rulings=ruled, known=departments)
-    if typed is not None:
+    if refused == "dispatch":
         helpers = [replace(one, chosen=one.department_id in forms.ids("assist")) for one in helpers]
     return render_template(
         "dispatch/show.html",

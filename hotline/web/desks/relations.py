@@ -55,6 +55,8 @@ class MergePage:
     form: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: The members that were ticked in a form that was not taken.
+    chosen: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,21 +178,25 @@ def merge(number: str) -> ResponseReturnValue:
 @bp.post("/tickets/<number>/unmerge")
 @page(P.TICKET_MERGE)
 def unmerge(number: str) -> ResponseReturnValue:
-    """Let the chosen tickets go back into the dispatcher's queue."""
-    chosen = [int(raw) for raw in request.form.getlist("ids") if raw.isdecimal() and len(raw) < 19]  # noqa: PLR2004 - longer than any id
+    """Let the chosen tickets go back into the queue; where no script has counted them they are shown first."""
+    chosen = forms.ids("ids")
     try:
+        seen = forms.whole("seen")
+        if seen is None and chosen and forms.text("unmerge_reason").strip():
+            shown = _merge(number, form="unmerge", values=request.form.to_dict(), chosen=chosen)
+            return render_template("relations/merge.html", page=shown)
         with db().begin() as session:
             routing.ticket_for(session, actor(), number)
             done = relations.unmerge(
                 session,
                 ticket_ids=chosen,
                 reason=forms.text("unmerge_reason"),
-                expected=forms.whole("seen"),
+                expected=seen,
                 by=actor(),
                 now=now(),
             )
     except Invalid as error:
-        names = {"reason": "unmerge_reason"}
+        names = {"reason": "unmerge_reason", "numbers": "form", "expected": "form"}
         renamed = Invalid({names.get(name, name): words for name, words in error.fields.items()})
         return _merge_refused(number, "unmerge", renamed)
     forms.told("success", f"已解除 {done} 件，回到待派工单。")
@@ -283,7 +289,7 @@ def close_incident(incident_id: int) -> ResponseReturnValue:
 
 
 def _merge_refused(number: str, form: str, error: Invalid) -> ResponseReturnValue:
-    shown = _merge(number, form=form, values=request.form.to_dict(), errors=error.fields)
+    shown = _merge(number, form=form, values=request.form.to_dict(), errors=error.fields, chosen=forms.ids("ids"))
     return render_template("relations/merge.html", page=shown), 422
 
 
@@ -293,6 +299,7 @@ def _merge(
     form: str = "",
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
+    chosen: Sequence[int] = (),
 ) -> MergePage:
     with db().read() as session:
         ticket = routing.ticket_for(session, actor(), number)
@@ -313,6 +320,7 @@ def _merge(
         form=form,
         values=values or {},
         errors=errors or {},
+        chosen=chosen,
     )
 
 

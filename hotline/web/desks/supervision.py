@@ -72,6 +72,8 @@ class AlarmsPage:
     size: str
     word: str = WORD
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: The alarms that were ticked in a form that was not taken.
+    chosen: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,14 +128,14 @@ def alarms() -> ResponseReturnValue:
 @page(P.TICKET_ANSWER, P.TICKET_SUPERVISE)
 def heed() -> ResponseReturnValue:
     """Take note of the chosen alarms with a word."""
-    chosen = [int(raw) for raw in request.form.getlist("ids") if raw.isdecimal() and len(raw) < 19]  # noqa: PLR2004 - longer than any id
+    chosen = forms.ids("ids")
     try:
         with db().begin() as session:
             done = supervising.heed(session, alarm_ids=chosen, word=forms.text("word"), by=actor(), now=now())
     except Invalid as error:
-        shown = _alarms(heeded=False, word=forms.text("word"), errors=error.fields)
+        shown = _alarms(heeded=False, word=forms.text("word"), errors=error.fields, chosen=chosen)
         return render_template("supervision/alarms.html", page=shown), 422
-    if left := len(set(chosen)) - done:
+    if left := len(chosen) - done:
         forms.told("warning", f"已确认 {done} 条；另有 {left} 条已由他人确认，没有改动。")
     else:
         forms.told("success", f"已确认 {done} 条提醒。")
@@ -209,7 +211,13 @@ def desk_part(who: Actor, *, most: int = 5) -> DeskPart:
     )
 
 
-def _alarms(*, heeded: bool, word: str = WORD, errors: Mapping[str, Sequence[str]] | None = None) -> AlarmsPage:
+def _alarms(
+    *,
+    heeded: bool,
+    word: str = WORD,
+    errors: Mapping[str, Sequence[str]] | None = None,
+    chosen: Sequence[int] = (),
+) -> AlarmsPage:
     cursor = forms.asked("cursor")
     with db().read() as session:
         found = queries.alarms(session, actor(), heeded=heeded, cursor=cursor, limit=PAGE_ROWS)
@@ -226,6 +234,7 @@ def _alarms(*, heeded: bool, word: str = WORD, errors: Mapping[str, Sequence[str
         size=f"本页 {len(found.rows)} 条",
         word=word,
         errors=errors or {},
+        chosen=chosen,
     )
 
 

@@ -19,6 +19,9 @@ document.addEventListener("click", (event) => {
 });
 // A refused form inside a dialog must be seen again.
 hotline.onEveryPart((root) => {
-  const dialog = hotline.all(root, "[data-error-summary]")[0]?.closest("dialog");
-  if (dialog && !dialog.open) dialog.showModal();
+  const summary = hotline.all(root, "[data-error-summary]")[0];
+  const dialog = summary?.closest("dialog");
+  if (!dialog || dialog.open) return;
+  dialog.showModal();
+  summary.focus(); // Opening has put the focus on the first button, which closes.
 });
