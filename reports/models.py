@@ -22,6 +22,7 @@ class Taken(StrEnum):
     WORDS_CSV = "words_csv"
     TICKET_PRINT = "ticket_print"
     DISPUTE_PRINT = "dispute_print"
+    NOTICE_PRINT = "notice_print"
     MODEL_CARD_JSON = "model_card_json"
 
 

@@ -86,6 +86,7 @@ LABELS: Final[tuple[tuple[StrEnum, Label], ...]] = (
     (Taken.WORDS_CSV, Label("词表（CSV）")),
     (Taken.TICKET_PRINT, Label("打印工单")),
     (Taken.DISPUTE_PRINT, Label("打印职责争议裁定书")),
+    (Taken.NOTICE_PRINT, Label("打印催办督办通知单")),
     (Taken.MODEL_CARD_JSON, Label("模型卡（JSON）")),
     (LookReason.CONTACT, Label("联系诉求人办理诉求")),
     (LookReason.CALLBACK, Label("回访诉求人")),

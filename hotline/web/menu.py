@@ -10,6 +10,8 @@ from flask import current_app, request, url_for
 from hotline.core import clock
 from hotline.core.clock import local_day
 from hotline.core.permissions import Actor, Permission
+from hotline.web.gate import db
+from routing.clocks import granting
 from routing.clocks.calendars import ALARM_DAYS_AHEAD, china
 
 
@@ -94,7 +96,11 @@ GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
 
 def _calendar_alarm() -> str:
     """Return the words for who can bring the next holiday notice in: it stands on every page until it is there."""
-    ahead = china().confirmed_days_ahead(local_day(clock.now()))
+    today = local_day(clock.now())
+    ahead = china().confirmed_days_ahead(today)
+    if ahead < ALARM_DAYS_AHEAD:  # the library does not know the notice; somebody may have entered it
+        with db().read() as reading:
+            ahead = granting.calendar(reading).confirmed_days_ahead(today)
     return f"放假安排只确认到 {ahead} 天之后" if ahead < ALARM_DAYS_AHEAD else ""
 
 

@@ -194,6 +194,11 @@ class WorkCalendar:
             self._require_covered(row.day)
         return replace(self, rows=_layered(self.rows, on_top), name=name or self.name)
 
+    def confirmed_to(self, year: int) -> Self:
+        """Return this calendar with the notices of all years up to this one known; never fewer than before."""
+        until = min(date(year, 12, 31), self.last_day)
+        return replace(self, confirmed_until=max(until, self.confirmed_until))
+
     def without_make_up_days(self, *, name: str = "") -> Self:
         """Return the calendar of a unit that keeps the holidays but does not work on make-up weekends."""
         kept = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core import paging
@@ -18,8 +18,8 @@ from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.people.models import User
 from routing.catalogue.tree import above
-from routing.clocks.calendars import BadCalendar, DayRow, Layer, Period, WorkCalendar, china
-from routing.clocks.models import CalendarDay
+from routing.clocks.calendars import FIRST_YEAR, BadCalendar, DayRow, Layer, Period, WorkCalendar, china
+from routing.clocks.models import CalendarDay, ConfirmedYear
 from routing.models import Department
 from routing.queries import MOST_ROWS
 
@@ -28,6 +28,10 @@ MOST_REASON: Final = 200
 FURTHEST: Final = timedelta(days=731)
 #: A unit's own days of longer ago than this are in no open count any more.
 _REMEMBERED_YEARS: Final = timedelta(days=3 * 366)
+
+
+#: Two administrators who confirm a year at once: one after the other.
+_YEARS_ONE_BY_ONE: Final = text("SELECT pg_advisory_xact_lock(12345, 12)")
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,8 @@ def calendars(session: Session, *, today: date | None = None) -> Calendars:
             CalendarDay.reason,
         ).where(CalendarDay.ended_at.is_(None), CalendarDay.department_id.is_(None) | (CalendarDay.day >= since))
     )
-    city, units = china(), dict[int, list[DayRow]]()
+    confirmed = session.scalar(select(func.max(ConfirmedYear.year)))
+    city, units = china().confirmed_to(confirmed or 0) if confirmed else china(), dict[int, list[DayRow]]()
     declared: list[DayRow] = []
     for day, department_id, is_workday, hours, reason in rows:
         if not city.covers(day):
@@ -159,7 +164,7 @@ def asked(session: Session, wish: DayWish, *, now: datetime) -> DayRow | None:
             raise Invalid(problems)
         return None
     reason = _reason(wish.reason, problems=problems)
-    hours = _hours(wish.hours, is_workday=wish.is_workday, problems=problems)
+    hours = _hours(wish.hours, day=wish.day, is_workday=wish.is_workday, problems=problems)
     same = before is not None and (before.is_workday, before.hours) == (wish.is_workday, hours)
     if same and not problems:
         problems["kind"] = "这一天已经是这样声明的。"
@@ -195,6 +200,70 @@ def declare(session: Session, wish: DayWish, *, by: Actor, now: datetime) -> Day
         session.flush()  # the database's own refusals come here
     session.info.get("granting", {}).clear()
     return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextYear:
+    """The year whose notice comes next, and what the calendar knows of it."""
+
+    year: int
+    #: Days of rest that follow from the law, and days of rest and of work that were declared for the city.
+    by_law: int
+    rest: int
+    work: int
+
+
+def next_year(session: Session) -> NextYear:
+    """Return the year after the last confirmed one, with what is in the calendar for it."""
+    city = calendars(session).city
+    year = city.confirmed_until.year + 1
+    rows = [row for row in city.rows.values() if row.day.year == year]
+    declared = [row for row in rows if row.layer is not Layer.STATUTORY]
+    return NextYear(
+        year=year,
+        by_law=len(rows) - len(declared),
+        rest=sum(not row.is_workday for row in declared),
+        work=sum(row.is_workday for row in declared),
+    )
+
+
+def confirm_year(session: Session, *, year: int | None, basis: str, by: Actor, now: datetime) -> ConfirmedYear:
+    """Say that the notice of the next year is in the calendar, so that its days count as confirmed (decision 0050).
+
+    The years of the library are written down before it, so that the database sees that none is left out. Raises
+    `Invalid` by field for another year than the next one and without the notice's number.
+    """
+    require(by, Permission.SETTINGS_EDIT)
+    problems: dict[str, str] = {}
+    basis = _reason(basis, problems=problems)
+    session.execute(_YEARS_ONE_BY_ONE)
+    expected = calendars(session).city.confirmed_until.year + 1
+    if year != expected:
+        problems["year"] = f"只能按年依次确认，下一个是 {expected} 年。"
+    elif expected >= china().last_day.year:
+        problems["year"] = "已确认到日历的最后一年，请升级日历数据。"
+    if problems:
+        raise Invalid({"basis" if name == "reason" else name: words for name, words in problems.items()})
+    written = session.scalar(select(func.max(ConfirmedYear.year))) or FIRST_YEAR - 1
+    for each in range(written + 1, expected):
+        session.add(ConfirmedYear(year=each, basis="国务院办公厅年度通知（随软件提供）", confirmed_at=now))
+        session.flush()  # the database takes them in order
+    confirmed = ConfirmedYear(year=expected, basis=basis, confirmed_by=by.user_id, confirmed_at=now)
+    session.add(confirmed)
+    session.flush()  # the database's own refusals come here
+    session.info.get("granting", {}).clear()
+    return confirmed
+
+
+def confirmed_by_hand(session: Session, *, most: int = 5) -> list[tuple[ConfirmedYear, str]]:
+    """Return the years that people confirmed, the newest first, each with who did."""
+    rows = session.execute(
+        select(ConfirmedYear, User.display_name)
+        .join(User, User.id == ConfirmedYear.confirmed_by)
+        .order_by(ConfirmedYear.year.desc())
+        .limit(most)
+    )
+    return [(row, name) for row, name in rows]
 
 
 def in_force(session: Session, *, day: date, department_id: int | None, lock: bool = False) -> CalendarDay | None:
@@ -272,7 +341,7 @@ def _reason(written: str, *, problems: dict[str, str]) -> str:
     return reason
 
 
-def _hours(written: str, *, is_workday: bool, problems: dict[str, str]) -> str:
+def _hours(written: str, *, day: date, is_workday: bool, problems: dict[str, str]) -> str:
     """Return hours in one spelling; what is wrong with them goes among the problems."""
     written = written.replace("，", ",").replace("：", ":").replace("—", "-").replace("、", ",").strip(" ,")
     if not written:
@@ -282,7 +351,7 @@ def _hours(written: str, *, is_workday: bool, problems: dict[str, str]) -> str:
         return ""
     try:
         periods = tuple(Period.parse(part) for part in written.split(","))
-        DayRow(day=date.min, is_workday=True, periods=periods)
+        DayRow(day=day, is_workday=True, periods=periods)
     except BadCalendar as refused:
         problems["hours"] = refused.message
         return ""

@@ -442,8 +442,10 @@ def keep_version(session: Session, profile: Profile, *, now: datetime) -> None:
     key = (profile.name, profile.version)
     if key in kept:
         return
-    if session.get(ProfileVersion, key) is not None:
-        kept.add(key)
+    found = session.get(ProfileVersion, key)
+    if found is not None:
+        if found.first_used_at < now:
+            kept.add(key)  # one of this very moment may be this transaction's own
         return
     session.execute(
         insert(ProfileVersion)

@@ -173,6 +173,8 @@ class CalendarDay(Base):
             "hours ~ '^([0-2]\\d:[0-5]\\d-[0-2]\\d:[0-5]\\d(,[0-2]\\d:[0-5]\\d-[0-2]\\d:[0-5]\\d)*)?$'",
             name="hours_form",
         ),
+        # Each stretch ends after it begins, and none begins before the one before it ends; a function of 0034.
+        CheckConstraint("hours_in_order(hours)", name="hours_in_order"),
         CheckConstraint(
             "day > (declared_at AT TIME ZONE 'Asia/Shanghai')::date"
             " OR (day = (declared_at AT TIME ZONE 'Asia/Shanghai')::date AND NOT is_workday)",
@@ -196,6 +198,26 @@ class CalendarDay(Base):
         Index("ix_calendar_days_department_id", "department_id", text("declared_at DESC"), text("id DESC")),
         # What was declared, by whomever, the latest first?
         Index("ix_calendar_days_declared_at", text("declared_at DESC"), text("id DESC")),
+    )
+
+
+class ConfirmedYear(Base):
+    """A year whose notice of holidays and make-up workdays is in the calendar; the years follow one another.
+
+    Those of the library are written down with the first one that a person confirms. Never changed or deleted.
+    """
+
+    __tablename__ = "confirmed_years"
+
+    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    basis: Mapped[str] = mapped_column(comment="the notice that it rests on")
+    confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"), comment="null: by the library")
+    confirmed_at: Mapped[datetime]
+
+    # That no year is left out is held by years_have_no_gap.
+    __table_args__ = (
+        CheckConstraint("year BETWEEN 2010 AND 2100", name="year_is_one"),
+        CheckConstraint("char_length(basis) BETWEEN 1 AND 200", name="has_basis"),
     )
 
 

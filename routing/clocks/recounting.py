@@ -148,6 +148,42 @@ def order_day(session: Session, wish: DayWish, *, expected: int, by: Actor, now:
     return _ordered(session, order, now=now)
 
 
+def follow_move(
+    session: Session, *, department_id: int, parent_before: int | None, by: Actor, now: datetime
+) -> list[Recount]:
+    """Order that the open tickets of a unit follow the days of where it stands in the tree now; one order for each day.
+
+    Called when the unit has been moved. Days from today on that its old or its new place declared, and that are not the
+    same from both; without any nothing is ordered.
+    """
+    session.flush()  # the calendars below are read from the tree as it is now
+    granting.forget_rules(session)
+    after = days.calendars(session, today=local_day(now))
+    before = replace(after, parents={**after.parents, department_id: parent_before}, _made={})
+    old, new = before.of(department_id), after.of(department_id)
+    declared = {row.day for rows in after.units.values() for row in rows if row.day >= local_day(now)}
+    unit = session.get_one(Department, department_id)
+    orders = []
+    for day in sorted(declared):
+        if old.periods_on(day) == new.periods_on(day):
+            continue
+        said = "、".join(map(str, new.periods_on(day))) or "放假"
+        said = "上班" if new.periods_on(day) == new.periods else said
+        order = Recount(
+            kind=RecountKind.CALENDAR,
+            department_id=department_id,
+            day=day,
+            was_workday=old.is_workday(day),
+            words=f"隶属关系调整：{unit.name} {day.isoformat()} 改为{said}",
+            ordered_by=by.user_id,
+            ordered_at=now,
+            expected=0,
+        )
+        orders.append(_ordered(session, order, now=now))
+        order.expected = order.total  # nobody is shown how many of them move
+    return orders
+
+
 @dataclass(frozen=True, kw_only=True)
 class EditionSample:
     """A ticket of a class that an edition limits otherwise, with its deadline as it is and as it would be."""

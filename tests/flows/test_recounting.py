@@ -30,9 +30,9 @@ from routing import telling
 from routing.answers import parts
 from routing.answers.part_models import PartKind, Subtask
 from routing.clocks import adjusting, days, editions, granting, profiles, recounting
-from routing.clocks.calendars import china
+from routing.clocks.calendars import FIRST_YEAR, china
 from routing.clocks.days import DayWish
-from routing.clocks.models import CalendarDay, ProfileEdition, Recount
+from routing.clocks.models import CalendarDay, ConfirmedYear, ProfileEdition, Recount
 from routing.events import ClockAdjusted, DeadlineMoved
 from routing.models import Department, Dispatch
 from routing.queries import current_dispatch
@@ -410,6 +410,10 @@ def test_more_than_was_shown_is_not_moved(city: City) -> None:
         ("day, is_workday, reason, declared_at", "'2029-10-12', true, 'x', '2026-10-12 02:00Z'", "not_far_ahead"),
         ("day, is_workday, hours, declared_at", "'2026-10-20', false, '09:00-12:00', '2026-10-12 02:00Z'", "rest_has_no_hours"),
         ("day, is_workday, hours, declared_at", "'2026-10-20', true, '上午', '2026-10-12 02:00Z'", "hours_form"),
+        ("day, is_workday, hours, declared_at", "'2026-10-20', true, '12:00-09:00', '2026-10-12 02:00Z'", "hours_in_order"),
+        ("day, is_workday, hours, declared_at", "'2026-10-20', true, '09:00-12:00,11:00-17:00', '2026-10-12 02:00Z'", "hours_in_order"),
+        ("day, is_workday, hours, declared_at", "'2026-10-20', true, '13:00-17:00,09:00-12:00', '2026-10-12 02:00Z'", "hours_in_order"),
+        ("day, is_workday, hours, declared_at", "'2026-10-20', true, '20:00-25:00', '2026-10-12 02:00Z'", "hours_in_order"),
         ("day, is_workday, declared_at, ended_at", "'2026-10-20', false, '2026-10-12 02:00Z', '2026-10-20 02:00Z'", "taken_back_ahead"),
     ],
 )  # fmt: skip
@@ -899,3 +903,72 @@ def test_the_database_holds_what_a_recount_may_say(city: City) -> None:
         city.session.execute(text("UPDATE recounts SET moved = looked + 1 WHERE id = :id"), {"id": order.id})
     with pytest.raises(IntegrityError, match="moved_has_before"), city.session.begin_nested():
         city.session.execute(text("UPDATE dispatches SET moved_at = now(), moved_from = NULL"))
+
+
+def test_the_notice_of_the_next_year_is_confirmed_by_hand_and_no_year_is_left_out(session: Session) -> None:
+    """domain.md 2.5 counts working days; issue 4 wants an alarm while fewer than sixty days ahead are confirmed."""
+    by = make_actor(session, Role.ADMINISTRATOR, now=at("09 10:00"))
+    known = china().confirmed_until.year
+    assert (days.next_year(session).year, days.next_year(session).work) == (known + 1, 0)
+    for year, basis, field in (
+        (known + 2, "国办发明电〔2099〕1号", "year"),
+        (known, "x", "year"),
+        (known + 1, " ", "basis"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            days.confirm_year(session, year=year, basis=basis, by=by, now=at("09 10:00"))
+        assert list(refused.value.fields) == [field]
+    days.confirm_year(session, year=known + 1, basis="国办发明电〔2099〕1号", by=by, now=at("09 10:00"))
+    calendar = granting.calendar(session)
+    assert calendar.confirmed_until == date(known + 1, 12, 31)
+    assert calendar.is_confirmed(date(known + 1, 6, 1))
+    assert [row.year for row, _name in days.confirmed_by_hand(session)] == [known + 1]
+    years = session.scalars(select(ConfirmedYear.year).order_by(ConfirmedYear.year)).all()
+    assert years == list(range(FIRST_YEAR, known + 2))
+    days.confirm_year(session, year=known + 2, basis="国办发明电〔2099〕2号", by=by, now=at("09 10:00"))
+    assert granting.calendar(session).confirmed_until.year == known + 2
+    with pytest.raises(Denied):
+        days.confirm_year(
+            session,
+            year=known + 3,
+            basis="x",
+            by=make_actor(session, Role.DISPATCHER, now=at("09 10:00")),
+            now=at("09 10:00"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("INSERT INTO confirmed_years (year, basis, confirmed_at) VALUES (2012, 'x', now())", "years_have_no_gap"),
+        ("INSERT INTO confirmed_years (year, basis, confirmed_at) VALUES (2010, 'x', now())", "years_have_no_gap"),
+        ("INSERT INTO confirmed_years (year, basis, confirmed_at) VALUES (2011, '', now())", "has_basis"),
+        ("DELETE FROM confirmed_years", "is never changed"),
+        ("UPDATE confirmed_years SET basis = 'y'", "is never changed"),
+    ],
+)
+def test_the_database_refuses_a_calendar_with_a_gap(session: Session, statement: str, constraint: str) -> None:
+    session.execute(text("INSERT INTO confirmed_years (year, basis, confirmed_at) VALUES (2010, 'x', now())"))
+    with pytest.raises(IntegrityError, match=constraint):
+        session.execute(text(statement))
+
+
+def test_a_unit_that_is_moved_follows_the_days_of_where_it_stands(city: City) -> None:
+    above = make_department(city.session, "above", name="市建设集团")
+    city.session.flush()
+    wish = DayWish(day=october(14), department_id=above.id, is_workday=False, reason="集团停工")
+    recounting.order_day(city.session, wish, expected=0, by=city.administrator, now=at("12 10:00"))
+    assert (city.due(city.first), city.due(city.second)) == ("10-22 18:00", "10-22 18:00")
+    city.housing.parent_id = above.id
+    (order,) = recounting.follow_move(
+        city.session, department_id=city.housing.id, parent_before=None, by=city.administrator, now=at("12 11:00")
+    )
+    assert (order.day, order.was_workday) == (october(14), True)
+    assert recounting.carry_on(city.session, recount_id=order.id, now=at("12 11:01")) == 1
+    dues = {city.due(city.first), city.due(city.second)}
+    assert dues == {"10-22 18:00", "10-23 18:00"}
+    # Moved between two places that say the same of every day, nothing is counted again.
+    again = recounting.follow_move(
+        city.session, department_id=city.housing.id, parent_before=above.id, by=city.administrator, now=at("12 12:00")
+    )
+    assert again == []

@@ -20,7 +20,7 @@ from hotline.tickets.models import Ticket
 from hotline.web import menu
 from hotline.wiring import Installation
 from routing.clocks import days, recounting
-from routing.clocks.calendars import china
+from routing.clocks.calendars import ALARM_DAYS_AHEAD, china
 from routing.clocks.editions import in_force
 from routing.clocks.models import CalendarDay, ProfileEdition, Recount
 from routing.clocks.profiles import load, written
@@ -75,6 +75,29 @@ def test_a_day_of_a_unit_is_shown_confirmed_listed_and_taken_back(browser: Flask
     with tools.db.read() as session:
         assert [one.row.ended_at is not None for one in days.listed(session).rows] == [True]
     assert "已取消" in browser.get("/admin/calendar").text
+
+
+def test_the_notice_of_the_next_year_is_confirmed_where_the_calendar_is_short(
+    browser: FlaskClient, tools: Installation
+) -> None:
+    known = china().confirmed_until
+    with tools.db.read() as session:
+        short = days.calendars(session).city.confirmed_days_ahead(TODAY) < ALARM_DAYS_AHEAD
+    assert (f"确认 {known.year + 1} 年放假安排" in browser.get("/admin/calendar").text) is short
+    assert f"确认 {known.year + 1} 年放假安排" not in browser.get("/admin/calendar?unit=lighting").text
+    bare = browser.post("/admin/calendar/years", data={"year": known.year + 1, "basis": ""})
+    assert bare.status_code == 422
+    assert "请填写依据" in bare.text
+    far = browser.post("/admin/calendar/years", data={"year": known.year + 2, "basis": "国办发明电〔2099〕7号"})
+    assert far.status_code == 422
+    assert f"下一个是 {known.year + 1} 年" in far.text
+    assert "国办发明电〔2099〕7号" in far.text or not short
+    done = browser.post(
+        "/admin/calendar/years", data={"year": known.year + 1, "basis": "国办发明电〔2099〕7号"}, follow_redirects=True
+    )
+    assert f"{known.year + 1} 年由 管理员甲" in done.text
+    assert f"已确认到 {(known.replace(year=known.year + 1) - TODAY).days} 天之后" in done.text
+    assert "放假安排只确认到" not in browser.get("/admin/settings").text
 
 
 def test_a_unit_below_sees_where_its_day_comes_from(browser: FlaskClient, tools: Installation) -> None:

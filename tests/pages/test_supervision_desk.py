@@ -14,6 +14,7 @@ from hotline.core.db import Database
 from hotline.core.permissions import Role
 from hotline.tickets.queries import setting
 from hotline.web import live
+from reports.models import ExportEntry, Taken
 from routing.models import Department, Dispatch
 from routing.supervision.models import Alarm, Leader, SupervisionNotice
 from routing.supervision.sweeping import sweep
@@ -106,6 +107,11 @@ def test_a_notice_goes_from_the_ticket_to_the_unit_and_back(
     assert unit.post(f"{page}/receive").status_code == 303
     asked = unit.get(page).text
     assert "请说明原因" in asked
+    paper = unit.get(f"{page}/print").text
+    for words in ("督办通知单", "请说明原因", "单位盖章", number):
+        assert words in paper
+    with db.read() as session:
+        assert [one.what for one in session.scalars(select(ExportEntry))] == [Taken.NOTICE_PRINT]
     with db.read() as session:
         version = session.scalars(select(SupervisionNotice.version).order_by(SupervisionNotice.id.desc())).first()
     kept = unit.post(f"{page}/account", data={"version": version, "account": ""})

@@ -20,7 +20,7 @@ from hotline.web.turning import Turn, turn
 from routing import queries as routing_queries
 from routing.clocks import days, recounting
 from routing.clocks.calendars import ALARM_DAYS_AHEAD, DayRow, Layer
-from routing.clocks.days import DayView, DayWish
+from routing.clocks.days import DayView, DayWish, NextYear
 from routing.clocks.models import RecountKind
 from routing.clocks.recounting import DayPreview, Moved, RecountView
 
@@ -105,6 +105,10 @@ class CalendarPage:
     today: str
     values: Mapping[str, str]
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: The year whose notice is to be confirmed next; only beside the city's calendar, while it is short.
+    next_year: NextYear | None = None
+    #: What was confirmed by hand, in words.
+    by_hand: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +172,21 @@ def declare() -> ResponseReturnValue:
     return redirect(url_for("calendar.show", unit=values["unit"] or None), 303)
 
 
+@bp.post("/years")
+@page(Permission.SETTINGS_EDIT)
+def confirm_year() -> ResponseReturnValue:
+    """Confirm that the notice of the next year is in the calendar."""
+    try:
+        with db().begin() as session:
+            year = days.confirm_year(
+                session, year=forms.whole("year"), basis=forms.text("basis"), by=actor(), now=now()
+            ).year
+    except Invalid as error:
+        return render_template("clocks/calendar.html", page=_page({"unit": ""}, error.fields)), 422
+    forms.told("success", f"已确认 {year} 年的放假安排。")
+    return redirect(url_for("calendar.show"), 303)
+
+
 @bp.get("/orders")
 @page(Permission.SETTINGS_EDIT)
 def orders() -> ResponseReturnValue:
@@ -216,6 +235,8 @@ def _page(values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence
         calendar = days.calendars(session).of(unit.id if unit else None)
         found = days.listed(session, department_id=unit.id if unit else None, cursor=cursor)
         units = routing_queries.departments(session)
+        next_year = days.next_year(session) if unit is None else None
+        by_hand = days.confirmed_by_hand(session)
     ahead = calendar.confirmed_days_ahead(today)
     lines = []
     for offset in range(ALARM_DAYS_AHEAD + 1):
@@ -238,7 +259,7 @@ def _page(values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence
         scope=unit.name if unit else "全市",
         unit=unit.code if unit else "",
         units=[(each.code, each.name) for each in units if each.active],
-        note=f"国务院办公厅的放假安排只确认到 {ahead} 天之后，请尽快升级日历数据或逐日声明。"
+        note=f"国务院办公厅的放假安排只确认到 {ahead} 天之后，请在通知公布后逐日声明与推算不同的日子，再确认该年度。"
         if alarm
         else f"国务院办公厅的放假安排已确认到 {ahead} 天之后（{calendar.confirmed_until}）。",
         alarm=alarm,
@@ -247,8 +268,17 @@ def _page(values: Mapping[str, str] | None = None, errors: Mapping[str, Sequence
         orders=orders_part(),
         turn=turn(found, cursor=cursor, unit=unit.code if unit else None),
         today=today.isoformat(),
-        values={**{name: forms.asked(name) for name in _NAMES}, **(values or {}), "unit": unit.code if unit else ""},
+        values={
+            **{name: forms.asked(name) for name in _NAMES},
+            **(values or {}),
+            "unit": unit.code if unit else "",
+            "basis": forms.text("basis"),
+        },
         errors=errors or {},
+        next_year=next_year if alarm else None,
+        by_hand=[
+            f"{row.year} 年由 {name} 于 {present.moment(row.confirmed_at)} 确认（{row.basis}）" for row, name in by_hand
+        ],
     )
 
 

@@ -12,10 +12,11 @@ from hotline.core.permissions import Permission
 from hotline.tickets import queries as ticket_queries
 from hotline.web import forms, labels
 from hotline.web.admin.layout import EditPage, ListPage, Row
-from hotline.web.gate import actor, db, page
+from hotline.web.gate import actor, db, now, page
 from routing import actions as routing
 from routing import queries as routing_queries
 from routing.catalogue import territory, tree
+from routing.clocks import recounting
 from routing.models import DepartmentKind
 
 bp = Blueprint("departments", __name__, url_prefix="/admin")
@@ -68,6 +69,7 @@ def change_department(department_id: int) -> ResponseReturnValue:
     """Change a department."""
     try:
         with db().begin() as session:
+            parent_before = routing_queries.department(session, department_id).parent_id
             routing.change_department(
                 session,
                 department_id=department_id,
@@ -82,11 +84,19 @@ def change_department(department_id: int) -> ResponseReturnValue:
                 },
                 by=actor(),
             )
+            orders = []
+            if forms.whole("parent_id") != parent_before:
+                orders = recounting.follow_move(
+                    session, department_id=department_id, parent_before=parent_before, by=actor(), now=now()
+                )
     except Invalid as error:
         return render_template(
             "administration/department.html", page=_department_page(department_id, error.fields)
         ), 422
-    forms.told("success", "已保存。")
+    days = "、".join(f"{order.day:%m-%d}" for order in orders if order.day)
+    forms.told(
+        "success", f"已保存。{days} 的工作安排随新的上级单位改变，在办工单正在后台重算。" if days else "已保存。"
+    )
     return redirect(url_for("departments.department", department_id=department_id), 303)
 
 

@@ -9,14 +9,16 @@ from typing import Final
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from hotline.core.errors import Conflict, Invalid, NotFound
+from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import Permission
 from hotline.tickets.states import MOVES, Act
 from hotline.web import forms, labels, present
+from hotline.web.admin.exports import took
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView
 from hotline.web.turning import Turn, turn
+from reports.models import Taken
 from routing import queries as routing
 from routing.supervision import acting as supervising
 from routing.supervision import queries
@@ -82,6 +84,10 @@ class NoticePage:
     facts: tuple[tuple[str, str], ...]
     receive_due: DeadlineView
     due: DeadlineView
+    #: Both limits as dates, for paper.
+    receive_by: str
+    answer_by: str
+    printed: str
     account: str
     ending_words: str
     previous_href: str | None
@@ -141,6 +147,20 @@ _NOTICE_TABS: Final[Mapping[str, str]] = {"open": "未办结", "accounted": "待
 def notice(notice_id: int) -> ResponseReturnValue:
     """Show one notice with what this person can do."""
     return render_template("supervision/notice.html", page=_notice(notice_id))
+
+
+@bp.get("/supervision/notices/<int:notice_id>/print")
+@page(P.TICKET_VIEW)
+def paper(notice_id: int) -> ResponseReturnValue:
+    """Show one notice for paper (催办通知单, 督办通知单), with room for who receives it."""
+    made = _notice(notice_id)
+    try:
+        with db().read() as session:
+            content = routing.ticket_for(session, actor(), made.number).content
+    except (Denied, NotFound):
+        content = ""  # the ticket has gone elsewhere; its notice is still the unit's
+    took(Taken.NOTICE_PRINT, rows=1, scope=f"{made.kind.words} {notice_id}")
+    return render_template("supervision/notice_print.html", page=made, content=content)
 
 
 @bp.post("/supervision/notices/<int:notice_id>/receive")
@@ -352,6 +372,9 @@ def _notice(
         facts=tuple((name, words) for name, words in facts if words),
         receive_due=present.deadline(row.receive_due_at, now=now(), done_at=row.received_at or row.ended_at),
         due=_notice_due(row),
+        receive_by=present.moment(row.receive_due_at),
+        answer_by=present.moment(row.due_at),
+        printed=present.moment(now()),
         account=row.account,
         ending_words=row.ending_words,
         previous_href=url_for("notices.notice", notice_id=row.previous_id) if row.previous_id else None,
