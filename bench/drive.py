@@ -65,7 +65,11 @@ class Driver:
 
     def session(self) -> aiohttp.ClientSession:
         """Return a client whose connections are kept."""
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=400), timeout=aiohttp.ClientTimeout(total=60))
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=400),
+            timeout=aiohttp.ClientTimeout(total=60),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a token in the header is all that a program is known by
+        )
 
     async def life(self, client: aiohttp.ClientSession, into: Measured) -> None:
         """Live one ticket's life; what goes wrong is counted by step and status."""

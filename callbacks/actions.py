@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
-from sqlalchemy import Table, select
+from sqlalchemy import Executable, Table, bindparam, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.exc import StaleDataError
 
 from callbacks import policy, queries
 from callbacks.events import CallbackDone
@@ -35,7 +37,43 @@ BAD: Final = 2
 
 _CALLBACKS: Final = cast("Table", Callback.__table__)
 _PLAN: Final = insert(_CALLBACKS).inline().on_conflict_do_nothing(index_elements=["dispatch_id"])
-_ATTEMPT: Final = cast("Table", CallbackAttempt.__table__).insert().inline()
+_ATTEMPTS: Final = cast("Table", CallbackAttempt.__table__)
+_ATTEMPT: Final = _ATTEMPTS.insert().inline()
+
+
+#: What a citizen who was reached has said.
+_ANSWERED: Final = ("replied", "solved", "process", "result", "wants_rework")
+
+
+def _result() -> Executable:
+    """Return the statement that ends a callback with what the citizen said, and writes the ringing that reached him."""
+    names = (*_ANSWERED, "reason", "verdict", "done_at", "done_by")
+    new = {name: bindparam(f"new_{name}", type_=_CALLBACKS.c[name].type) for name in names}
+    done = (
+        update(_CALLBACKS)
+        .where(_CALLBACKS.c.id == bindparam("of_callback"), _CALLBACKS.c.version == bindparam("seen"))
+        .values(
+            attempts=_CALLBACKS.c.attempts + 1,
+            version=_CALLBACKS.c.version + 1,
+            claimed_by=None,
+            claimed_at=None,
+            **new,
+        )
+        .returning(_CALLBACKS.c.id)
+        .cte("done")
+    )
+    ringing = {
+        "callback_id": done.c.id,
+        "at": new["done_at"],
+        "outcome": bindparam("outcome", type_=_ATTEMPTS.c.outcome.type),
+        "note": literal(""),
+        "by_id": new["done_by"],
+    }
+    written = _ATTEMPTS.insert().from_select([*ringing], select(*ringing.values())).inline()
+    return written.execution_options(preserve_rowcount=True)
+
+
+_RESULT: Final = _result()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +179,21 @@ def record_result(
     row, ticket = _open(session, callback_id, by=by)
     _as_seen(row, version)
     _in_turn(session, ticket)
-    decided = policy.verdict(answers)
-    _attempt(session, row, outcome=AttemptOutcome.REACHED, note="", by=by, now=now)
-    row.replied, row.solved = answers.replied, answers.solved
-    row.process, row.result = answers.process, answers.result
-    row.reason, row.wants_rework = redact(answers.reason.strip())[:2_000], answers.wants_rework
-    _finish(session, row, ticket, verdict=decided, by=by, now=now)
+    verdict = policy.verdict(answers)
+    said = {
+        **{name: getattr(answers, name) for name in _ANSWERED},
+        "reason": redact(answers.reason.strip())[:2_000],
+        "verdict": verdict,
+        "done_at": now,
+        "done_by": by.user_id,
+    }
+    told = {"of_callback": row.id, "seen": row.version, "outcome": AttemptOutcome.REACHED}
+    if not write(session, _RESULT, {**told, **{f"new_{name}": value for name, value in said.items()}}):
+        raise StaleDataError
+    known = {"attempts": row.attempts + 1, "version": row.version + 1, "claimed_by": None, "claimed_at": None}
+    for name, value in {**said, **known}.items():
+        set_committed_value(row, name, value)
+    _follow(session, row, ticket, verdict, by=by, now=now)
     return row
 
 
@@ -388,6 +435,11 @@ def _times(session: Session, callback_id: int) -> list[datetime]:
 def _finish(session: Session, row: Callback, ticket: Ticket, *, verdict: Verdict, by: Actor, now: datetime) -> None:
     row.verdict, row.done_at, row.done_by = verdict, now, by.user_id
     row.claimed_by = row.claimed_at = None
+    _follow(session, row, ticket, verdict, by=by, now=now)
+
+
+def _follow(session: Session, row: Callback, ticket: Ticket, verdict: Verdict, *, by: Actor, now: datetime) -> None:
+    """Do to the ticket what follows from how its callback ended."""
     if verdict is Verdict.REWORK:
         routing.redispatch(session, ticket, reason=row.reason, by=by, now=now)
     else:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, func, or_, select, text, update
+from sqlalchemy import BigInteger, Table, bindparam, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
@@ -20,6 +20,7 @@ from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import PersonalKind, find, redact
 from hotline.tickets import actions as tickets
+from hotline.tickets.actions import Step
 from hotline.tickets.models import Attachment, Region, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind
@@ -58,7 +59,22 @@ MOST_TEXT: Final = 10_000
 _DISPATCHES: Final = cast("Table", Dispatch.__table__)
 _DISPATCH: Final = _DISPATCHES.insert().returning(_DISPATCHES.c.id)
 _ANSWERS: Final = cast("Table", Answer.__table__)
-_ANSWER: Final = _ANSWERS.insert().returning(_ANSWERS.c.id)
+# A unit that had not signed has done so with its answer. In words of SQL: an UPDATE of ours would also set whatever
+# column of a dispatch is called like one of an answer.
+_ANSWERED_DISPATCH: Final = (
+    text(
+        "UPDATE dispatches SET answered_at = :answered, signed_at = coalesce(signed_at, :answered),"
+        " signed_by = CASE WHEN signed_at IS NULL THEN :answerer ELSE signed_by END WHERE id = :answers RETURNING id"
+    )
+    .bindparams(
+        bindparam("answered", type_=_DISPATCHES.c.answered_at.type),
+        bindparam("answerer", type_=BigInteger),
+        bindparam("answers", type_=BigInteger),
+    )
+    .columns(_DISPATCHES.c.id)
+    .cte("answered_dispatch")
+)
+_ANSWER: Final = _ANSWERS.insert().returning(_ANSWERS.c.id).add_cte(_ANSWERED_DISPATCH)
 _RETURNS: Final = cast("Table", Return.__table__)
 _MERGES: Final = cast("Table", Merge.__table__)
 # Every closed ticket asks this, and hardly any has an open return or is answered with another: one question for all.
@@ -259,8 +275,7 @@ def answer(
         raise Invalid({"left_out_why": f"{'、'.join(waits_for)}尚未反馈；如不等待，请说明理由。"})
     if held.return_asked:
         raise WrongState("退单申请正在审核，不能同时反馈；要继续办理，请先撤回退单申请。")
-    if ticket.state is State.DISPATCHED:
-        _sign(session, ticket, row, by=by, now=now)
+    signs = ticket.state is State.DISPATCHED
     written = write_new(
         session,
         Answer,
@@ -279,14 +294,14 @@ def answer(
             "by_id": by.user_id,
             "at": now,
         },
+        answers=row.id,
+        answered=now,
+        answerer=by.user_id,
     )  # the parts are still open here: the database asks for the reason, too
-    row.answered_at = now
-    tickets.move(
-        session,
-        ticket,
-        Act.ANSWER,
-        by=by,
-        now=now,
+    for name, value in {"answered_at": now, **({"signed_at": now, "signed_by": by.user_id} if signs else {})}.items():
+        set_committed_value(row, name, value)
+    answering = Step(
+        act=Act.ANSWER,
         note=checked.public_answer[:200],
         details={
             "solved": checked.solved.value,
@@ -295,6 +310,9 @@ def answer(
             **({"left_out": waits_for, "left_out_why": checked.left_out_why} if waits_for else {}),
         },
     )
+    tickets.move_along(session, ticket, [*([_signing(row, now=now)] if signs else []), answering], by=by, now=now)
+    if signs:
+        outbox.publish(session, TicketSigned(ticket_id=ticket.id, dispatch_id=row.id), now=now)
     if not checked.beyond_duty:
         labels.record(
             session,
@@ -503,7 +521,6 @@ def _send(
         department_id=department.id,
         now=now,
     )
-    ticket.due_at = granted.due_at
     tickets.move(
         session,
         ticket,
@@ -512,6 +529,7 @@ def _send(
         now=now,
         note=redact(reason.strip())[:500],
         details={"department": department.name, "due": granted.due_at.isoformat(), "automatic": automatic},
+        becomes={"due_at": granted.due_at},
     )
     row = _written(
         session,
@@ -550,8 +568,12 @@ def _send(
     return row
 
 
+def _signing(row: Dispatch, *, now: datetime) -> Step:
+    return Step(act=Act.SIGN, details={"late": now > row.sign_due_at})
+
+
 def _sign(session: Session, ticket: Ticket, row: Dispatch, *, by: Actor, now: datetime) -> None:
-    tickets.move(session, ticket, Act.SIGN, by=by, now=now, details={"late": now > row.sign_due_at})
+    tickets.move_along(session, ticket, [_signing(row, now=now)], by=by, now=now)
     row.signed_at, row.signed_by = now, by.user_id
     outbox.publish(session, TicketSigned(ticket_id=ticket.id, dispatch_id=row.id), now=now)
 

@@ -5,13 +5,34 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any, Final, cast
 
-from sqlalchemy import ARRAY, Executable, Table, Text, bindparam, func, literal, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    column,
+    func,
+    inspect,
+    literal,
+    select,
+    text,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.exc import StaleDataError
 
 from hotline.core import outbox
 from hotline.core.clock import local
@@ -34,7 +55,7 @@ from hotline.tickets.models import (
 )
 from hotline.tickets.queries import done_lately
 from hotline.tickets.refusals import REFUSALS
-from hotline.tickets.states import NOT_FOR_REVIEWS, Act, State, check
+from hotline.tickets.states import NOT_FOR_REVIEWS, Act, Move, State, check
 from hotline.tickets.transfer_models import Direction, Manner, Transfer
 from hotline.tickets.vocabulary import Kind, NewTicket, Urgency
 
@@ -241,6 +262,15 @@ def lock(session: Session, ticket_id: int, *, version: int | None = None) -> Tic
     return ticket
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One act of the map with the words and details of its line."""
+
+    act: Act
+    note: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
 def move(
     session: Session,
     ticket: Ticket,
@@ -250,44 +280,58 @@ def move(
     now: datetime,
     note: str = "",
     details: Mapping[str, Any] | None = None,
+    becomes: Mapping[str, Any] | None = None,
 ) -> Line:
-    """Do one act of the map: permission, place on the map, new state, one line in the journal."""
-    row = check(act, ticket.state)
-    require(by, row.permission)
-    if act in NOT_FOR_REVIEWS and ticket.kind is Kind.BAD_REVIEW:
-        raise WrongState("差评工单须由承办单位核实、反馈并回访，不能直接答复、不予受理或转接。")
-    before = ticket.state
-    if row.target is not None:
-        ticket.state = row.target
-        ticket.outcome = row.outcome
-        ticket.closed_at = now if row.target is State.CLOSED else None
-        if row.target not in {State.DISPATCHED, State.SIGNED}:
-            ticket.due_at = None
-        if row.target is State.DISPATCHED and ticket.dispatched_at is None:
-            ticket.dispatched_at = now
-        if row.target is State.ANSWERED:
-            ticket.answered_at = now
-        if row.target is State.CLOSED:
-            assert row.outcome is not None  # noqa: S101 - the map's own test proves it
-            outbox.publish(session, TicketClosed(ticket_id=ticket.id, outcome=row.outcome.value), now=now)
-    return _write(session, ticket, act, from_state=before, by=by, now=now, note=note, details=details or {})
+    """Do one act of the map: permission, place on the map, new state, one line in the journal.
+
+    `becomes` are columns of the ticket that the act changes besides its place on the map.
+    """
+    step = Step(act=act, note=note, details=details or {})
+    return move_along(session, ticket, [step], by=by, now=now, becomes=becomes)
 
 
-def move_each(
+def move_along(
     session: Session,
     ticket: Ticket,
-    act: Act,
+    steps: Sequence[Step],
     *,
-    lines: Sequence[tuple[str, Mapping[str, Any]]],
     by: Actor,
     now: datetime,
-) -> None:
-    """Do an act that leaves the ticket where it stands several times in one breath; `lines` are note and details."""
-    row = check(act, ticket.state)
-    require(by, row.permission)
-    assert row.target is None  # noqa: S101 - an act that moves the ticket is done once
-    common = _line(session, ticket, act, from_state=ticket.state, by=by, now=now)
-    write(session, _JOURNAL_LINE, [{**common, "note": note, "details": dict(details)} for note, details in lines])
+    becomes: Mapping[str, Any] | None = None,
+) -> Line:
+    """Do acts of the map one after another in one breath: otherwise as `move`; returns the last line.
+
+    The ticket, with all that was set on it before, and its lines are written with one statement, at once. Raises
+    `StaleDataError` when the ticket was not locked and somebody else was faster.
+    """
+    changes: dict[str, Any] = {}
+    place = ticket.state
+    lines: list[dict[str, Any]] = []
+    for step in steps:
+        row = check(step.act, place)
+        require(by, row.permission)
+        if step.act in NOT_FOR_REVIEWS and ticket.kind is Kind.BAD_REVIEW:
+            raise WrongState("差评工单须由承办单位核实、反馈并回访，不能直接答复、不予受理或转接。")
+        before = place
+        if row.target is not None:
+            place = row.target
+            changes |= _entering(row, ticket, now=now)
+        lines.append(
+            {
+                "rank": len(lines),
+                "act": step.act.value,
+                "from_state": before.value,
+                "to_state": place.value,
+                "note": step.note,
+                "details": dict(step.details),
+            }
+        )
+    version = _written(session, ticket, {**changes, **(becomes or {})}, lines, by=by, now=now)
+    if place is State.CLOSED and "closed_at" in changes:
+        assert ticket.outcome is not None  # noqa: S101 - the map's own test proves it
+        outbox.publish(session, TicketClosed(ticket_id=ticket.id, outcome=ticket.outcome.value), now=now)
+    last = steps[-1]
+    return Line(act=last.act, at=now, to_state=place, note=last.note, version=version)
 
 
 def amend(
@@ -635,37 +679,91 @@ def _columns(new: NewTicket, *, keyring: Keyring, code: str, by: Actor, now: dat
     }
 
 
-def _write(
+def _entering(row: Move, ticket: Ticket, *, now: datetime) -> dict[str, Any]:
+    """Return what a ticket becomes by an act that brings it to another place of the map."""
+    becomes: dict[str, Any] = {
+        "state": row.target,
+        "outcome": row.outcome,
+        "closed_at": now if row.target is State.CLOSED else None,
+    }
+    if row.target not in {State.DISPATCHED, State.SIGNED}:
+        becomes["due_at"] = None
+    if row.target is State.DISPATCHED and ticket.dispatched_at is None:
+        becomes["dispatched_at"] = now
+    if row.target is State.ANSWERED:
+        becomes["answered_at"] = now
+    return becomes
+
+
+def _written(
     session: Session,
     ticket: Ticket,
-    act: Act,
+    becomes: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
     *,
-    from_state: State | None,
     by: Actor,
     now: datetime,
-    note: str,
-    details: Mapping[str, Any],
-) -> Line:
-    line = _line(session, ticket, act, from_state=from_state, by=by, now=now)
-    write(session, _JOURNAL_LINE, {**line, "note": note, "details": dict(details)})
-    return Line(act=act, at=now, to_state=ticket.state, note=note, version=line["version"])
+) -> int:
+    """Write lines of the journal, with what the ticket becomes and what was set on it; returns its version then."""
+    changed = {**_pending(ticket), **becomes}
+    seen = ticket.version
+    common = {"of_ticket": ticket.id, "seen": seen, "at": now, "by_id": by.user_id, "by_role": by.role, "lines": lines}
+    written = write(
+        session, _lines_with(tuple(sorted(changed))), {**common, **{f"new_{k}": changed[k] for k in changed}}
+    )
+    if written != len(lines):
+        raise StaleDataError
+    if not changed:
+        return seen
+    for name, value in {**changed, "version": seen + 1}.items():
+        set_committed_value(ticket, name, value)
+    return seen + 1
 
 
-def _line(
-    session: Session, ticket: Ticket, act: Act, *, from_state: State | None, by: Actor, now: datetime
-) -> dict[str, Any]:
-    # When the ticket is changed too, the flush that writes it counts its version up.
-    version = ticket.version + 1 if session.is_modified(ticket) else ticket.version
-    return {
-        "ticket_id": ticket.id,
-        "at": now,
-        "act": act,
-        "from_state": from_state,
-        "to_state": ticket.state,
-        "by_id": by.user_id,
-        "by_role": by.role,
-        "version": version,
+def _pending(ticket: Ticket) -> dict[str, Any]:
+    """Return what was set on the ticket and is not written yet."""
+    state = inspect(ticket)
+    if not state.modified:
+        return {}
+    return {each.key: each.value for each in state.attrs if each.history.has_changes()}
+
+
+@cache
+def _lines_with(names: tuple[str, ...]) -> Executable:
+    """Return the statement that changes these columns of a ticket and writes lines of its journal."""
+    seen: ColumnElement[int] = bindparam("seen", type_=BigInteger)
+    of_ticket: ColumnElement[int] = bindparam("of_ticket", type_=BigInteger)
+    if names:
+        changed = (
+            update(_TICKETS)
+            .where(_TICKETS.c.id == of_ticket, _TICKETS.c.version == seen)
+            .values(version=seen + 1, **{name: bindparam(f"new_{name}", type_=_TICKETS.c[name].type) for name in names})
+            .returning(_TICKETS.c.id, _TICKETS.c.version)
+            .cte("changed")
+        )
+        of_ticket, seen = changed.c.id, changed.c.version
+    done = (
+        func.jsonb_to_recordset(bindparam("lines", type_=JSONB))
+        .table_valued(
+            column("rank", Integer),
+            *(column(name, Text) for name in ("act", "from_state", "to_state", "note")),
+            column("details", JSONB),
+        )
+        .render_derived(name="done", with_types=True)
+    )
+    line = {
+        "ticket_id": of_ticket,
+        "at": bindparam("at", type_=_JOURNAL.c.at.type),
+        **{name: done.c[name] for name in ("act", "from_state", "to_state", "note", "details")},
+        "by_id": bindparam("by_id", type_=BigInteger),
+        "by_role": bindparam("by_role", type_=_JOURNAL.c.by_role.type),
+        "version": seen,
     }
+    lines = select(*line.values()).select_from(done)
+    if names:
+        lines = lines.join(changed, true())
+    written = _JOURNAL.insert().from_select([*line], lines.order_by(done.c.rank)).inline()
+    return written.execution_options(preserve_rowcount=True)
 
 
 def _words(ticket: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.people.models import User
 from hotline.tickets import actions as tickets
+from hotline.tickets.actions import Step
 from hotline.tickets.models import Ticket
 from hotline.tickets.states import Act
 from routing import actions
@@ -113,12 +114,11 @@ def dispatch_all(
     All of them or none. Raises `Invalid` for a co-handler that is closed, and names it.
     """
     wanted = {one for wish in wishes for one in wish.assist_ids}
-    # Read once and held here, with the lead: whoever asks for one of them below finds it in the session.
-    known = {
-        unit.id: unit
-        for unit in session.scalars(select(Department).where(Department.id.in_(sorted({department_id, *wanted}))))
-    }
-    _require_helpers(wishes, known, department_id=department_id)
+    # Read once and held here: whoever asks for one of them below finds it in the session.
+    lead = actions.working(session, department_id)
+    asked = select(Department).where(Department.id.in_(sorted(wanted)))
+    known = {unit.id: unit for unit in session.scalars(asked)} if wanted else {}
+    _require_helpers(wishes, known, lead=lead)
     theirs = calendars(session) if wanted else None
     return [
         _dispatch_with(
@@ -136,7 +136,7 @@ def dispatch_all(
     ]
 
 
-def _require_helpers(wishes: Sequence[Wish], known: Mapping[int, Department], *, department_id: int) -> None:
+def _require_helpers(wishes: Sequence[Wish], known: Mapping[int, Department], *, lead: Department) -> None:
     for one in sorted({one for wish in wishes for one in wish.assist_ids}):
         helper = known.get(one)
         if helper is None or not helper.active:
@@ -144,7 +144,7 @@ def _require_helpers(wishes: Sequence[Wish], known: Mapping[int, Department], *,
             raise Invalid({"assist": words})
         if helper.kind in PARTS_ONLY:
             raise Invalid({"assist": _PARTS_ONLY.format(helper.name)})
-        if one == department_id:
+        if one == lead.id:
             raise Invalid({"department_id": _LEAD_TOO})
     if any(len(set(wish.assist_ids)) > MOST_PARTS for wish in wishes):
         raise Invalid({"assist": _TOO_MANY})
@@ -190,12 +190,15 @@ def _dispatch_with(
     ]
     session.add_all(given)
     session.flush()  # the database's own rules refuse here
-    tickets.move_each(
+    tickets.move_along(
         session,
         tickets.lock(session, wish.ticket_id),
-        Act.SHARE,
-        lines=[
-            (_ASSIST, {"kind": part.kind.value, "to": helper.name, "due": part.due_at.isoformat()})
+        [
+            Step(
+                act=Act.SHARE,
+                note=_ASSIST,
+                details={"kind": part.kind.value, "to": helper.name, "due": part.due_at.isoformat()},
+            )
             for part, helper in zip(given, helpers, strict=True)
         ],
         by=by,

@@ -187,9 +187,9 @@ def uphold(
             "returned_by": department_name(session, row.department_id),
             "upheld_reason": RETURN_REASONS[row.reason],
         },
+        becomes={"returned": ticket.returned + 1},
     )
     held.is_current, held.ended_at, held.ending = False, now, Ending.SENT_BACK
-    ticket.returned += 1
     row.state, row.decided_by, row.decided_at, row.decision = ReturnState.UPHELD, by.user_id, now, words
     row.sent_to_id = None if disputed else department_id
     session.flush()  # the old dispatch must cease to be current before the next one begins to be

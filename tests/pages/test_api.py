@@ -19,7 +19,7 @@ from hotline.tickets.models import Ticket
 from hotline.tickets.queries import by_number, counters
 from hotline.wiring import Installation
 from routing.models import Membership
-from tests.makers import make_department, make_user
+from tests.makers import count_queries, make_department, make_user
 
 CONCERN = {
     "content": "建设路口的井盖破损已有三天，夜间车辆经过很危险，请尽快更换。",
@@ -73,6 +73,20 @@ def test_a_ticket_lives_its_whole_life_over_the_interface(city: City) -> None:
     assert (shown["state"], shown["outcome"]) == ("closed", "confirmed")
     assert [entry["act"] for entry in shown["timeline"]] == ["register", "dispatch", "sign", "answer", "confirm"]
     assert shown["phone"] == "*******1234"
+
+
+def test_a_whole_life_asks_the_database_no_more_than_twenty_times(city: City) -> None:
+    def live() -> int:
+        with count_queries(city.tools.db) as sent:
+            number = city.post(Role.OPERATOR, "/tickets", CONCERN).get_json()["number"]
+            city.post(Role.DISPATCHER, f"/tickets/{number}/dispatch", {"department": "lighting"})
+            city.post(Role.RESPONDER, f"/tickets/{number}/answer", FEEDBACK)
+            closed = city.post(Role.AUDITOR, f"/tickets/{number}/callback", HAPPY)
+        assert closed.get_json()["verdict"] == "close"
+        return sent.count
+
+    # Calendars, profiles and tokens are asked for in the first lives and remembered.
+    assert [live() for _ in range(3)][-1] <= 20
 
 
 def test_a_retried_post_with_the_same_key_gives_the_first_answer_and_writes_nothing(city: City) -> None:
