@@ -66,6 +66,8 @@ class Shot:
     path: str
     prepare: Callable[[Page], None] = field(default=lambda _page: None)
     size: tuple[int, int] = DESK
+    #: Who of this role, where it is not the account shown on the start-up page.
+    login: str = ""
 
 
 def main() -> None:
@@ -145,9 +147,10 @@ def _take(url: str, home: Path, wanted: list[Shot], out: Path) -> dict[str, str]
         opened: dict[tuple[str, tuple[int, int]], BrowserContext] = {}
         for shot in wanted:
             try:
-                who = (shot.role, shot.size)
+                login = shot.login or logins.get(shot.role, "")
+                who = (login, shot.size)
                 if who not in opened:
-                    opened[who] = _sign_in(browser, url, shot, logins.get(shot.role, ""), password)
+                    opened[who] = _sign_in(browser, url, shot, login, password)
                 picture = _picture(opened[who], shot)
             except (BrowserError, LookupError) as error:
                 failed[shot.name] = str(error).split("\n", maxsplit=1)[0]
@@ -258,6 +261,14 @@ def _open_first(page: Page) -> None:
     page.wait_for_load_state("load")
 
 
+def _show_relay(page: Page) -> None:
+    """Open the task of a department below, and ask for the number that reaches the citizen."""
+    _open_first(page)
+    page.get_by_label("您拨打所用的电话").fill("19900001234")
+    page.get_by_role("button", name="显示中间号").click()
+    page.wait_for_load_state("load")
+
+
 def _open_order(page: Page) -> None:
     """Open the order that a person wrote, not one that the ladder sent."""
     page.locator("tbody tr").filter(has_text="书面督办").first.locator("td a").first.click()
@@ -321,6 +332,8 @@ SHOTS: Final = (
     Shot(name="operator", role="话务员", path="/intake", prepare=_type_call),
     Shot(name="dispatcher", role="派单员", path="/dispatch"),
     Shot(name="department-ticket", role="承办单位", path="/department", prepare=_open_signed),
+    Shot(name="co-handler", role="承办单位", path="/department/parts", login="agriculture"),
+    Shot(name="relay-task", role="承办单位", path="/department/parts", prepare=_show_relay, login="paishui01"),
     Shot(name="auditor", role="回访员", path="/callbacks", prepare=_call_back),
     Shot(name="reviews", role="督办主管", path="/reviews"),
     Shot(name="tickets", role="督办主管", path="/tickets"),

@@ -229,8 +229,9 @@ def record_contact(
         raise Invalid(problems)
     ticket = tickets.lock(session, ticket_id)
     row = require_holder(session, ticket_id=ticket_id, by=by)
-    if at < row.sent_at:
+    if at < row.sent_at.replace(second=0, microsecond=0):  # a form knows the minute only
         raise Invalid({"at": "联系时间早于派单时间，请核对。"})
+    at = max(at, row.sent_at)
     proof = session.get(Attachment, proof_id) if proof_id else None
     if proof_id and (proof is None or proof.ticket_id != ticket_id):
         raise Invalid({"proof": "所选的联系凭证不在这张工单上。"})

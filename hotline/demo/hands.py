@@ -108,7 +108,9 @@ def _forward(session: Session, *, of: Callable[[int], Actor | None], asked: date
         .limit(100)
     )
     wanted = [row for row in rows if of(row.department_id) is not None]
-    chosen = next((row for row in wanted if of(row.below_id) is not None), wanted[0] if wanted else None)
+    # Whoever answers for the lead answers for all below him; somebody of their own is better to look at.
+    theirs = (row for row in wanted if (who := of(row.below_id)) and row.department_id not in who.department_ids)
+    chosen = next(theirs, wanted[0] if wanted else None)
     by = of(chosen.department_id) if chosen else None
     if chosen is not None and by is not None:
         parts.share(

@@ -38,6 +38,11 @@ class DeadlineView:
     at: str = ""
     iso: str = ""
 
+    @property
+    def whole(self) -> str:
+        """The moment with its year, for paper."""
+        return self.iso[:16].replace("T", " ")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimelineItem:

@@ -552,7 +552,7 @@ def _dispatch(row: DispatchView, shared: Sequence[PartView], *, by: Actor, now: 
         )
         if answer
         else None,
-        parts=[part_row(one) for one in shared if one.row.dispatch_id == row.id],
+        parts=[part_row(one, paper=True) for one in shared if one.row.dispatch_id == row.id],
     )
 
 

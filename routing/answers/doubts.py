@@ -12,6 +12,8 @@ from routing.answers.cutting import gives_away
 
 #: From this share of common pairs of characters on, two texts say the same.
 ALIKE: Final = 0.75
+#: A text of whose pairs so many stand in a longer one was taken out of it.
+TAKEN: Final = 0.9
 #: An answer with fewer characters of its own, stock phrases taken out, says nothing about this one matter.
 LEAST_OWN: Final = 20
 _STOCK: Final = re.compile(
@@ -56,19 +58,25 @@ def doubts(
     found = []
     if not contacted:
         found.append(Doubt.NOT_CONTACTED)
-    if alike(internal_note, public_answer) >= ALIKE:
+    if repeats(public_answer, internal_note):
         found.append(Doubt.SAME_AS_NOTE)
     if len(_letters(_STOCK.sub("", public_answer))) < LEAST_OWN:
         found.append(Doubt.TEMPLATE)
     elif not _pairs(_STOCK.sub("", public_answer)) & _pairs(_STOCK.sub("", concern)):
         found.append(Doubt.OFF_THE_MATTER)
-    if alike(concern, public_answer) >= ALIKE:
+    if repeats(public_answer, concern):
         found.append(Doubt.COPIED)
     if same_elsewhere:
         found.append(Doubt.SAME_ELSEWHERE)
     if gives_away(public_answer, citizen):
         found.append(Doubt.NAMES_CITIZEN)
     return tuple(found)
+
+
+def repeats(text: str, source: str) -> bool:
+    """Tell whether a text says the same as another one, or is a piece of it."""
+    ours, theirs = _pairs(text), _pairs(source)
+    return alike(text, source) >= ALIKE or (bool(ours) and len(ours & theirs) >= TAKEN * len(ours))
 
 
 def alike(one: str, other: str) -> float:

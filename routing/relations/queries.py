@@ -49,6 +49,8 @@ class MainRow:
     department: str
     answered_at: datetime | None
     incident: str
+    #: What callers of the incident are told.
+    incident_words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,9 @@ def count_members(session: Session, main_id: int) -> int:
 def main_of(session: Session, ticket_id: int) -> MainRow | None:
     """Return the main ticket of a member, if it is one."""
     row = session.execute(
-        select(Ticket.id, Ticket.number, Ticket.title, Department.name, Merge.answered_at, Incident.title)
+        select(
+            Ticket.id, Ticket.number, Ticket.title, Department.name, Merge.answered_at, Incident.title, Incident.words
+        )
         .join(Merge, Merge.main_id == Ticket.id)
         .join(Dispatch, (Dispatch.ticket_id == Ticket.id) & Dispatch.is_current, isouter=True)
         .join(Department, Department.id == Dispatch.department_id, isouter=True)
@@ -110,7 +114,13 @@ def main_of(session: Session, ticket_id: int) -> MainRow | None:
     if row is None:
         return None
     return MainRow(
-        id=row[0], number=row[1], title=row[2], department=row[3] or "", answered_at=row[4], incident=row[5] or ""
+        id=row[0],
+        number=row[1],
+        title=row[2],
+        department=row[3] or "",
+        answered_at=row[4],
+        incident=row[5] or "",
+        incident_words=row[6] or "",
     )
 
 

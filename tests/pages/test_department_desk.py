@@ -15,6 +15,7 @@ from callbacks.models import BadReview, ReviewVerdict
 from callbacks.policy import Answers, Satisfaction, Solved
 from callbacks.queries import open_callback
 from hotline.core import clock
+from hotline.core.clock import local
 from hotline.core.permissions import SYSTEM, Actor, Role
 from hotline.people.actions import issue_token
 from hotline.people.models import User
@@ -219,6 +220,20 @@ def test_an_answer_without_contact_is_doubted_once_and_leaves_when_the_person_st
     assert desk.client.post(f"/department/{desk.number}/answer", data=stood_by).status_code == 303
 
 
+def test_a_citizen_may_be_called_in_the_minute_of_the_dispatch(desk: Desk, now: datetime) -> None:
+    with desk.tools.db.begin() as session:
+        lighting = session.get_one(Department, desk.department_id)
+        sent_at = now - timedelta(minutes=1) + timedelta(seconds=20)
+        number = dispatched_ticket(session, lighting, now=sent_at).number
+    at = f"{local(now - timedelta(minutes=1)):%Y-%m-%dT%H:%M}"
+    form = {"contact_at": at, "contact_way": "电话", "contact_words": "约定下午到场。"}
+    assert desk.client.post(f"/department/{number}/contact", data=form).status_code == 303
+    with desk.tools.db.read() as session:
+        sent = current_dispatch(session, by_number(session, number).id)
+        assert sent is not None
+        assert sent.contacted_at == sent_at
+
+
 def test_an_answer_may_name_the_telephone_of_an_office_and_not_that_of_the_citizen(desk: Desk) -> None:
     signed(desk)
     words = f"{GOOD['public_answer']}如有疑问请拨打0412-5551084咨询。"
@@ -354,7 +369,7 @@ def test_the_next_unit_reads_why_the_first_one_sent_it_back(desk: Desk, now: dat
         )
         number = ticket.number
     shown = desk.client.get(f"/department/{number}").text
-    assert "路灯归路灯管理处。" in shown
+    assert "路灯归路灯管理处；依据：" in shown
     assert "市政设施管理条例第九条" in shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
@@ -93,12 +94,25 @@ def test_an_operator_sees_the_incident_while_typing_and_attaches_the_caller(
     with db.read() as session:
         merged = session.scalars(select(Merge)).one()
         assert merged.incident_id == incident
+    told = operator.get(done.headers["Location"]).text
+    assert "正在抢修，预计今晚 20 时恢复供水。" in told, "what this caller is told, not what callers usually are"
+    assert "用您自己的受理编号单独答复您" in told
+    with db.read() as session:
+        number = session.scalars(select(Ticket.number).order_by(Ticket.id.desc()).limit(1)).one()
+    waits = desk.get(f"/dispatch/{number}").text
+    assert f"已并入 {main}，随主单一并答复" in waits
+    assert 'id="decide"' not in waits
     page = opened.headers["Location"]
     assert "2 位来电人" in desk.get(page).text
     assert desk.post(f"{page}/announce", data={"words": ""}).status_code == 422
     assert desk.post(f"{page}/announce", data={"words": "已恢复供水。"}).status_code == 303
     with db.read() as session:
         assert len(list(session.scalars(select(TextMessage).where(TextMessage.purpose == "incident")))) == 2
+    paper = desk.get(f"{page}/print").text
+    for words in ("幸福路爆管停水", number, "已恢复供水。"):
+        assert words in paper
+    assert len(re.findall(r"<td>20\d\d-\d\d-\d\d \d\d:\d\d", paper)) >= 3, "on paper a moment has its year"
+    assert operator.get(f"{page}/print").status_code == operator.get(page).status_code
     assert desk.post(f"{page}/close").status_code == 303
     assert "没有这样的事件" in desk.get("/incidents").text
     assert "幸福路爆管停水" in desk.get("/incidents?tab=over").text

@@ -44,6 +44,14 @@ def test_an_answer_about_something_else_is_off_the_matter() -> None:
     assert asked(other) == (Doubt.OFF_THE_MATTER,)
 
 
+def test_a_piece_taken_out_of_the_note_or_of_the_concern_is_a_copy() -> None:
+    note = (
+        f"{GOOD}另请街道在年底前把同类设施排查一遍，台账报区里备案，排查情况纳入月度通报，逾期未报的单位在例会上说明。"
+    )
+    assert doubts(concern="路灯坏了", internal_note=note, public_answer=GOOD, contacted=True)[0] is Doubt.SAME_AS_NOTE
+    assert Doubt.COPIED in doubts(concern=note, internal_note="已办", public_answer=GOOD, contacted=True)
+
+
 def test_alike_is_nothing_for_empty_texts_and_all_for_the_same() -> None:
     assert alike("", "") == 0.0
     assert alike(GOOD, GOOD) == 1.0

@@ -57,6 +57,8 @@ PAGE_ROWS: Final = 30
 MOST_AT_ONCE: Final = 100
 #: For so long the unit is shown that a deadline was moved without its doing.
 MOVED_LATELY: Final = timedelta(days=7)
+#: What a sentence ends with is left away where the next one follows.
+_STOPS: Final = "。；;. "
 WAYS: Final = ("电话", "短信", "上门", "其他")
 TABS: Final[Mapping[str, str]] = {
     "unsigned": "待签收",
@@ -806,7 +808,7 @@ def _contact(entry: TimelineEntry) -> ContactView:
 
 
 def _returned(row: ReturnView) -> str:
-    parts = [f"{labels.words(row.reason)}。{row.words}", f"依据：{row.basis}"]
+    parts = [f"{labels.words(row.reason)}。{row.words.rstrip(_STOPS)}", f"依据：{row.basis.rstrip(_STOPS)}"]
     if row.suggested:
         parts.append(f"建议承办：{row.suggested}")
     if row.decision:
@@ -823,8 +825,8 @@ def _asked(row: ReturnView) -> ReturnLine:
         words="；".join(
             part
             for part in (
-                f"{labels.words(row.reason)}。{row.words}",
-                f"依据：{row.basis}",
+                f"{labels.words(row.reason)}。{row.words.rstrip(_STOPS)}",
+                f"依据：{row.basis.rstrip(_STOPS)}",
                 f"建议承办：{row.suggested}" if row.suggested else "",
             )
             if part

@@ -38,6 +38,7 @@ from routing.duty import queries as duty_queries
 from routing.duty.precedents import PrecedentView
 from routing.queries import DepartmentNode
 from routing.relations import duplicates
+from routing.relations import queries as relations_queries
 
 bp = Blueprint("dispatch", __name__)
 
@@ -177,6 +178,8 @@ class TicketPage:
     version: int
     href: str
     waits: bool
+    #: With which ticket this one is answered: it goes nowhere by itself.
+    main_number: str
     state: str
     state_tone: str
     title: str
@@ -857,6 +860,7 @@ def _ticket(
         texts = ticket_queries.texts_of(reading, [one.id for one in near])
         holders = awaiting.went_to(reading, [one.id for one in near])
         told_again = duplicates.of_ticket(reading, ticket) if ticket.state is State.REGISTERED else []
+        main = relations_queries.main_of(reading, ticket.id)
         said: Mapping[str, Any] = suggestion.body if suggestion else {}
         asked = proposals.Asked(
             category_id=ticket.category_id,
@@ -909,7 +913,8 @@ def _ticket(
             number=ticket.number,
             version=ticket.version,
             href=url_for("tickets.show", number=ticket.number),
-            waits=ticket.state is State.REGISTERED,
+            waits=ticket.state is State.REGISTERED and main is None,
+            main_number=main.number if main else "",
             state=state.words,
             state_tone=state.tone,
             title=ticket.title,

@@ -40,6 +40,7 @@ from routing.queries import DepartmentNode
 from routing.relations import duplicates
 from routing.relations import joining as relations
 from routing.relations import queries as relations_queries
+from routing.relations.queries import MainRow
 
 bp = Blueprint("intake", __name__)
 
@@ -300,6 +301,7 @@ def done(number: str) -> ResponseReturnValue:
     with db().read() as reading:
         ticket = routing_queries.ticket_for(reading, actor(), number)
         sent = routing_queries.dispatches_of(reading, ticket.id)
+        main = relations_queries.main_of(reading, ticket.id)
     department = sent[-1].department if sent else ""
     facts = [("标题", ticket.title), ("诉求类型", labels.words(ticket.request_type))]
     facts.append(("当前状态", labels.words(ticket.outcome) if ticket.outcome else labels.words(ticket.state)))
@@ -307,7 +309,9 @@ def done(number: str) -> ResponseReturnValue:
         facts += [("承办单位", department), ("办理时限", present.moment(ticket.due_at))]
     if ticket.transfer_to:
         facts.append(("转往", f"{ticket.transfer_to} {ticket.transfer_number or ''}".strip()))
-    heading, script = _script(ticket, department=department)
+    if main:
+        facts.append(("随主单答复", f"{main.number} {main.incident}".strip()))
+    heading, script = _script(ticket, department=department, main=main)
     if ticket.outcome is Outcome.REFUSED and ours and told.get("texted") and ticket.refusal_reason not in NOT_TEXTED:
         script = [*script, "不予受理的理由和正确途径会另以短信发往来电手机。"]
     return render_template(
@@ -796,7 +800,7 @@ def _until(ticket: Any) -> str:  # noqa: ANN401 - a ticket of the core
     return f"，应于 {present.moment(ticket.due_at)} 前答复您" if ticket.due_at else ""
 
 
-def _script(ticket: Any, *, department: str) -> tuple[str, list[str]]:  # noqa: ANN401 - a ticket of the core
+def _script(ticket: Any, *, department: str, main: MainRow | None) -> tuple[str, list[str]]:  # noqa: ANN401 - a ticket of the core
     """Return the heading of the page and what the operator says to the caller."""
     code = "办理进度可凭受理编号和查询码在网上查询，也可用本号码来电查询。"
     if ticket.outcome is Outcome.ANSWERED_DIRECTLY:
@@ -806,6 +810,12 @@ def _script(ticket: Any, *, department: str) -> tuple[str, list[str]]:  # noqa: 
     if ticket.outcome is Outcome.TRANSFERRED:
         said = f"您的情况已转至 {ticket.transfer_to}，请保持电话畅通。"
         return "已转接", [said, *ticket.closing_words.splitlines()]
+    if main is not None:
+        known = (
+            main.incident_words
+            or f"您反映的情况与正在办理的一件诉求相同，已交由{main.department or '承办单位'}一并办理。"
+        )
+        return "已登记并入同一事项", [known, "办理结果会用您自己的受理编号单独答复您，并给您回访。", code]
     if department:
         return "已登记并派单", [f"您反映的事项已交由{department}办理{_until(ticket)}。", code]
     return "已登记待派", ["您反映的事项已登记，我们会尽快派给承办单位办理，办理后会给您回访。", code]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -168,7 +168,7 @@ def show(subtask_id: int) -> ResponseReturnValue:
 @page(Permission.TICKET_ANSWER)
 def sheet(subtask_id: int) -> ResponseReturnValue:
     """Show one part as a sheet of paper; of the citizen there is nothing on it."""
-    made = _part(subtask_id)
+    made = _part(subtask_id, paper=True)
     took(Taken.TICKET_PRINT, rows=1, scope=f"{made.part.number} {made.part.kind.words}任务")
     return render_template("part/print.html", page=made)
 
@@ -316,9 +316,13 @@ _EXCLUDED: Final[Mapping[str, str]] = {
 }
 
 
-def part_row(one: PartView) -> PartRow:
-    """Return a part in words, for whoever is at the door."""
+def part_row(one: PartView, *, paper: bool = False) -> PartRow:
+    """Return a part in words, for whoever is at the door; on paper a moment has its year."""
     row, who = one.row, actor()
+
+    def when(at: datetime | None) -> str:
+        return present.moment(at) if paper else present.short(at, now=now())
+
     lead = one.lead_id in who.department_ids and who.can(Permission.TICKET_ANSWER)
     return PartRow(
         id=row.id,
@@ -330,11 +334,11 @@ def part_row(one: PartView) -> PartRow:
         state=labels.label(row.ending) if row.ending else Label("办理中" if row.signed_at else "待签收", "warning"),
         words=row.words,
         due=present.deadline(row.due_at, now=now(), done_at=row.answered_at or row.ended_at),
-        given=present.short(row.given_at, now=now()),
+        given=when(row.given_at),
         given_by=one.given_by,
-        signed=f"{present.short(row.signed_at, now=now())} {one.signed_by}" if row.signed_at else "",
+        signed=f"{when(row.signed_at)} {one.signed_by}" if row.signed_at else "",
         answer=row.answer,
-        answered=f"{present.short(row.answered_at, now=now())} {one.answered_by}" if row.answered_at else "",
+        answered=f"{when(row.answered_at)} {one.answered_by}" if row.answered_at else "",
         ended_words=row.ended_words,
         open=row.ended_at is None,
         may_end=row.ended_at is None
@@ -348,6 +352,7 @@ def _part(
     relay_number: str = "",
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
+    paper: bool = False,
 ) -> PartPage:
     with db().read() as session:
         found = parts.part_for(session, actor(), subtask_id)
@@ -359,7 +364,7 @@ def _part(
         desk = _usable(routing_queries.department(session, found.row.department_id).duty_phone) if has_relay else ""
     mine = found.row.department_id in actor().department_ids and found.row.ended_at is None
     return PartPage(
-        part=part_row(found),
+        part=part_row(found, paper=paper),
         has_relay=has_relay and mine,
         relay_number=relay_number,
         calls=tuple(_call(one) for one in calls),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -257,7 +258,7 @@ def incident(incident_id: int) -> ResponseReturnValue:
 @page(P.TICKET_MERGE)
 def incident_sheet(incident_id: int) -> ResponseReturnValue:
     """Show one incident as a sheet of paper."""
-    made = _incident(incident_id)
+    made = _incident(incident_id, paper=True)
     took(Taken.TICKET_PRINT, rows=len(made.members) + 1, scope=f"事件 {made.line.main}")
     return render_template("relations/print.html", page=made)
 
@@ -327,6 +328,7 @@ def _merge(
 def _incident(
     incident_id: int,
     *,
+    paper: bool = False,
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, Sequence[str]] | None = None,
 ) -> IncidentPage:
@@ -338,8 +340,8 @@ def _incident(
         answer = next((one.answer for one in reversed(routing.dispatches_of(session, main.id)) if one.is_current), None)
     return IncidentPage(
         id=incident_id,
-        line=_line(row),
-        members=tuple(_member(each) for each in members),
+        line=_line(row, paper=paper),
+        members=tuple(_member(each, paper=paper) for each in members),
         told=tuple((present.moment(each.sent_at), name, each.words, each.callers) for each, name in told),
         answer=answer.public_answer if answer else "",
         is_open=row.closed_at is None,
@@ -356,19 +358,24 @@ def _with_main(row: MemberRow) -> Label:
     return labels.label(row.state) if row.answered_at else Label("随主单办理", "info")
 
 
-def _member(row: MemberRow) -> MemberLine:
+def _when(at: datetime | None, *, paper: bool) -> str:
+    """Return a moment as lists show it, on paper with its year."""
+    return present.moment(at) if paper else present.short(at, now=now())
+
+
+def _member(row: MemberRow, *, paper: bool = False) -> MemberLine:
     return MemberLine(
         id=None if row.answered_at else row.id,
         number=row.number,
         href=url_for("tickets.show", number=row.number),
         title=row.title,
         state=_with_main(row),
-        merged=present.short(row.merged_at, now=now()),
-        answered=present.short(row.answered_at, now=now()),
+        merged=_when(row.merged_at, paper=paper),
+        answered=_when(row.answered_at, paper=paper),
     )
 
 
-def _line(row: IncidentRow) -> IncidentLine:
+def _line(row: IncidentRow, *, paper: bool = False) -> IncidentLine:
     return IncidentLine(
         href=url_for("relations.incident", incident_id=row.id),
         title=row.title,
@@ -378,6 +385,6 @@ def _line(row: IncidentRow) -> IncidentLine:
         main_state=labels.label(row.main_state),
         department=row.department,
         callers=row.callers,
-        opened=f"{present.short(row.opened_at, now=now())} {row.opened_by}",
-        closed=present.short(row.closed_at, now=now()),
+        opened=f"{_when(row.opened_at, paper=paper)} {row.opened_by}",
+        closed=_when(row.closed_at, paper=paper),
     )
