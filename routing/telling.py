@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,12 +11,15 @@ from sqlalchemy.orm import Session
 
 from hotline.core.clock import local
 from hotline.core.db import keyring_of
-from hotline.core.permissions import SYSTEM
+from hotline.core.errors import Invalid, WrongState
+from hotline.core.permissions import SYSTEM, Actor, Permission, require
+from hotline.core.personal_data import redact
 from hotline.telephony.actions import queue_text
+from hotline.tickets import actions as tickets
 from hotline.tickets.events import TicketRefused
 from hotline.tickets.models import Ticket
 from hotline.tickets.refusals import NOT_TEXTED, REFUSALS
-from hotline.tickets.states import Act, Outcome
+from hotline.tickets.states import Act, Outcome, State
 from routing.clocks.models import Adjustment, Recount, RecountKind
 from routing.clocks.recounting import text_key
 from routing.events import ClockAdjusted, DeadlineMoved
@@ -37,6 +41,10 @@ _MOVED: Final = {
 _MOBILE: Final = re.compile(r"1[3-9]\d{9}")
 #: Longer words are cut; the tracking page has them whole.
 MOST_WORDS: Final = 240
+#: A question to the citizen is three messages long at most.
+MOST_ASKED: Final = 120
+#: Under this name the journal's line holds what the citizen was asked; the tracking page shows it.
+ASKED_MORE: Final = "asked_more"
 
 
 def receives_texts(phone: str) -> bool:
@@ -73,6 +81,41 @@ def tell_of_refusal(session: Session, event: TicketRefused, *, now: datetime) ->
         now=now,
     )
     return True
+
+
+def ask_for_more(session: Session, *, ticket_id: int, words: str, by: Actor, now: datetime) -> bool:
+    """Ask the citizen of a ticket that waits for its dispatch to add what is missing (domain.md 1.1, 1.5 NR-10, 2.1).
+
+    By text message and on the tracking page, where he adds it; true when a message goes out, false where there is no
+    mobile number and he must be telephoned. The dispatch clock runs on. Raises `Invalid` with field `ask`.
+    """
+    require(by, Permission.TICKET_DISPATCH)
+    said = redact(" ".join(words.split()))
+    if not said:
+        raise Invalid({"ask": "请写明要诉求人补充什么。"})
+    if len(said) > MOST_ASKED:
+        raise Invalid({"ask": f"最多 {MOST_ASKED} 字，现有 {len(said)} 字。"})
+    ticket = tickets.lock(session, ticket_id)
+    if ticket.state is not State.REGISTERED:
+        raise WrongState("工单已不在待派之列，请由承办单位联系诉求人。")
+    phone = _mobile(session, ticket)
+    how = "已发短信" if phone else "没有手机号，须电话询问"
+    tickets.move(
+        session, ticket, Act.NOTE, by=by, now=now, note=f"请诉求人补充（{how}）：{said}", details={ASKED_MORE: said}
+    )
+    if phone:
+        queue_text(
+            session,
+            # The same question is sent once, however often the button is pressed.
+            key=f"more-{ticket.id}-{hashlib.sha256(said.encode()).hexdigest()[:16]}",
+            purpose="ask_more",
+            to=phone,
+            body=f"【12345热线】您反映的事项（{ticket.number}）需要补充：{said} 请凭编号和查询码在网上补充，"
+            "或拨打12345。",
+            by=by,
+            now=now,
+        )
+    return bool(phone)
 
 
 def tell_citizen(session: Session, event: ClockAdjusted, *, now: datetime) -> bool:

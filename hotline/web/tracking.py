@@ -23,6 +23,7 @@ from hotline.tickets.transfers import of_ticket
 from hotline.web import labels, present
 from routing.queries import DispatchView, dispatches_of
 from routing.relations.queries import main_of
+from routing.telling import ASKED_MORE
 
 #: The stars in words, the best first.
 STARS: Final = ((5, "非常满意"), (4, "满意"), (3, "基本满意"), (2, "不满意"), (1, "非常不满意"))
@@ -345,11 +346,14 @@ def _next(
 
 
 def _is_told(entry: TimelineEntry) -> bool:
-    return entry.act in _TOLD or (entry.act is Act.ATTACH and entry.details.get("from") == "citizen")
+    own = entry.act is Act.ATTACH and entry.details.get("from") == "citizen"
+    return entry.act in _TOLD or own or ASKED_MORE in entry.details
 
 
 def _event(entry: TimelineEntry, dispatches: Sequence[DispatchView], *, now: datetime) -> present.TimelineItem:
     words, tone = _TOLD.get(entry.act, ("您补充了材料", "info"))
+    if asked := str(entry.details.get(ASKED_MORE, "")):
+        words, tone = "热线请您补充情况，可在本页填写", "warning"
     own = entry.act is Act.RATE or (entry.act is Act.REPEAT and entry.note.startswith((URGED, ADDED)))
     stars = f"{entry.details['stars']} 星。" if "stars" in entry.details else ""
     return present.TimelineItem(
@@ -358,7 +362,7 @@ def _event(entry: TimelineEntry, dispatches: Sequence[DispatchView], *, now: dat
         who="",
         act=words.format(unit=_unit_at(entry.at, dispatches) or "承办单位"),
         tone=tone,
-        note=f"{stars}{entry.note}" if own else "",
+        note=asked or (f"{stars}{entry.note}" if own else ""),
     )
 
 

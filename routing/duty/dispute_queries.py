@@ -224,7 +224,7 @@ def dispute_for(session: Session, actor: Actor, dispute_id: int) -> DisputeView:
         parties={department_id: name for department_id, name in parties},  # noqa: C416 - dict() does not see a pair
         panel=[(user_id, name, seat) for user_id, name, seat in panel],
         positions=_positions(session, dispute.id),
-        rulings=_rulings(session, dispute.id),
+        rulings=_rulings(session, dispute.id, ticket_category=ticket.category_id),
     )
 
 
@@ -283,7 +283,7 @@ def _positions(session: Session, dispute_id: int) -> list[Said]:
     ]
 
 
-def _rulings(session: Session, dispute_id: int) -> list[Ruled]:
+def _rulings(session: Session, dispute_id: int, *, ticket_category: int | None) -> list[Ruled]:
     proposer, confirmer = aliased(User), aliased(User)
     rows = session.execute(
         select(Ruling, Department.name, proposer.display_name, confirmer.display_name)
@@ -311,7 +311,7 @@ def _rulings(session: Session, dispute_id: int) -> list[Ruled]:
             confirmed_at=ruling.confirmed_at,
             dropped_words=ruling.dropped_words,
             retired_at=ruling.retired_at,
-            has_category=ruling.category_id is not None,
+            has_category=(ruling.category_id or ticket_category) is not None,
             request_type=ruling.request_type,
         )
         for ruling, lead, proposed_by, confirmed_by in rows

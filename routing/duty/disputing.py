@@ -550,6 +550,9 @@ def into_catalogue(session: Session, *, ruling_id: int, by: Actor, now: datetime
     ruling = session.get(Ruling, ruling_id)
     if ruling is None or ruling.state is not RulingState.IN_FORCE:
         raise NotFound
+    dispute = session.get_one(Dispute, ruling.dispute_id)
+    # A ticket is often classified only when its ruling has said whose it is; the ruling is a precedent for that then.
+    ruling.category_id = ruling.category_id or session.get_one(Ticket, dispute.ticket_id).category_id
     if ruling.category_id is None:
         raise Invalid({"category": "工单没有事件类别，不能转为派单目录条目。"})
     category = session.get_one(Category, ruling.category_id)

@@ -147,6 +147,12 @@ def test_the_unit_sees_at_its_desk_that_a_deadline_was_moved(
     assert "原为" in client.get("/department").text
     shown = client.get(f"/department/{number}").text
     assert re.search(rf"办理时限已于 .{{16}} 由 {DUE} 18:00 调整为\s+{THEN} 18:00", shown)
+    assert "如曾告知期限" not in shown
+    # Somebody was reached before the date was moved: what he was told, only the unit knows.
+    with tools.db.begin() as session:
+        row = session.scalars(select(Dispatch).join(Ticket).where(Ticket.number == number)).one()
+        row.contacted_at = clock.now() - timedelta(minutes=5)
+    assert "如曾告知期限，请再次告知" in client.get(f"/department/{number}").text
 
 
 @pytest.mark.parametrize(("least", "told"), [(100_000, True), (0, False)])

@@ -15,12 +15,15 @@ from sqlalchemy import select, update
 
 from callbacks import actions as callbacks
 from hotline.core import clock
+from hotline.core.db import keyring_of
 from hotline.core.permissions import SYSTEM, Actor, Role
+from hotline.telephony.models import TextMessage
 from hotline.tickets import actions as tickets
 from hotline.tickets.models import Category, JournalEntry, Ticket
 from hotline.tickets.refusals import REFUSALS
 from hotline.tickets.states import Act, Outcome, State
 from hotline.web.desks.dispatch import EXCERPT
+from hotline.web.tracking import tell
 from hotline.wiring import Installation
 from routing import actions as routing
 from routing.models import Department, DepartmentKind, Dispatch, Suggestion
@@ -317,10 +320,50 @@ def test_whoever_may_not_dispatch_is_refused_at_the_door(desk: Desk) -> None:
     sign_in(stranger, "responder")
     for path in ("/dispatch", "/dispatch/automatic", f"/dispatch/{ticket.number}"):
         assert stranger.get(path).status_code == 403
-    for act in ("", "/accept", "/refuse", "/transfer", "/answer", "/note"):
+    for act in ("", "/accept", "/refuse", "/transfer", "/answer", "/note", "/ask"):
         assert stranger.post(f"/dispatch/{ticket.number}{act}", data={}).status_code == 403
     assert stranger.post("/dispatch/bulk", data={}).status_code == 403
     assert desk.acts(ticket) == [Act.REGISTER]
+
+
+def test_a_citizen_is_asked_once_for_what_is_missing_and_reads_it_on_his_page(desk: Desk) -> None:
+    """domain.md 2.1 knows 待补充, 1.5 NR-10 asks for more; the ticket goes on waiting and its clock goes on running."""
+    ticket = desk.ticket(phone="13900001234")
+    page = f"/dispatch/{ticket.number}/ask"
+    for words in (" ", "补" * 121):
+        refused = desk.client.post(page, data={"ask": words})
+        assert refused.status_code == 422
+        assert words.strip() in refused.text
+    for _ in range(2):
+        told = desk.client.post(page, data={"ask": "请写明楼栋和单元。"}, follow_redirects=True)
+        assert "已短信请诉求人补充" in told.text
+    with desk.tools.db.read() as session:
+        (message,) = session.scalars(select(TextMessage).where(TextMessage.purpose == "ask_more"))
+        said = keyring_of(session).open(message.sealed)
+    assert said["to"] == "13900001234"
+    assert ticket.number in said["body"]
+    assert "请写明楼栋和单元。" in said["body"]
+    assert desk.acts(ticket) == [Act.REGISTER, Act.NOTE, Act.NOTE]
+    assert desk.now_is(ticket).state is State.REGISTERED
+    with desk.tools.db.read() as session:
+        seen = tell(session, desk.now_is(ticket), now=desk.now)
+    assert [item.note for item in seen.events if "请您补充" in item.act] == ["请写明楼栋和单元。"] * 2
+
+
+def test_without_a_mobile_number_the_dispatcher_is_told_to_telephone(desk: Desk) -> None:
+    ticket = desk.ticket(phone="02161234567")
+    told = desk.client.post(f"/dispatch/{ticket.number}/ask", data={"ask": "请写明楼栋和单元。"}, follow_redirects=True)
+    assert "收不到短信：请电话询问" in told.text
+    with desk.tools.db.read() as session:
+        assert session.scalars(select(TextMessage).where(TextMessage.purpose == "ask_more")).all() == []
+
+
+def test_nobody_is_asked_by_the_hotline_once_a_unit_has_the_ticket(desk: Desk) -> None:
+    ticket = desk.ticket(phone="13900001234")
+    desk.somebody_dispatches(ticket)
+    late = desk.client.post(f"/dispatch/{ticket.number}/ask", data={"ask": "请写明楼栋和单元。"})
+    assert late.status_code == 409
+    assert "由承办单位联系诉求人" in late.text
 
 
 def test_one_press_accepts_and_gives_the_ticket_the_category_that_spoke_for_the_unit(desk: Desk) -> None:

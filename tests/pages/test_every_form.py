@@ -166,6 +166,8 @@ NOT_REACHED: Final = frozenset(
         *("tickets.answer", "tickets.refuse", "tickets.transfer", "relations.unmerge"),
         # An edition of deadlines that waits to be confirmed.
         *("profiles.confirm", "profiles.enter", "profiles.move", "profiles.withdraw"),
+        # The end of the year, when next year's notice is not there yet.
+        "calendar.confirm_year",
         # A file that is a catalogue; an example sentence that somebody gave.
         *("dispatch_catalogue.apply", "category_examples.remove"),
     }

@@ -592,6 +592,13 @@ def _row(row: TicketRow) -> InboxRow:
     )
 
 
+def _told_before(row: DispatchView) -> str:
+    """Return the reminder that a date may have been told on the telephone: nobody else can know that it was."""
+    if row.contacted_at is None or row.moved_at is None or row.contacted_at > row.moved_at:
+        return ""
+    return f"{present.short(row.contacted_at, now=now())} 联系过诉求人，如曾告知期限，请再次告知。"
+
+
 def _moved_lately(row: TicketRow | DispatchView) -> bool:
     return row.moved_at is not None and row.moved_at > now() - MOVED_LATELY
 
@@ -676,7 +683,7 @@ def _work(
         if in_hand or shown.answered_at
         else present.deadline(None, now=now()),
         moved=f"办理时限已于 {present.moment(shown.moved_at)} 由 {present.moment(shown.moved_from)} 调整为"
-        f" {present.moment(shown.due_at)}，依据见“时限”中的计算步骤。"
+        f" {present.moment(shown.due_at)}，依据见“时限”中的计算步骤。{_told_before(shown)}"
         if in_hand and _moved_lately(shown)
         else "",
         clocks=clocks_of(shown),

@@ -26,7 +26,7 @@ from hotline.web.desks import dispatch_parts, hints, proposals
 from hotline.web.desks.intake import TRANSFERS
 from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
-from routing import awaiting, lists
+from routing import awaiting, lists, telling
 from routing import queries as routing_queries
 from routing.answers import parts
 from routing.awaiting import WaitingTicket
@@ -59,6 +59,7 @@ LABELS: Final[Mapping[str, str]] = {
     "transfer_other": "其他单位名称",
     "other_number": "对方编号",
     "note": "备注",
+    "ask": "要补充的内容",
 }
 _MOST_REASON: Final = 500
 _PRECEDENTS_WITHIN: Final = timedelta(days=365)
@@ -168,6 +169,8 @@ class Typed:
     transfer_other: str = ""
     other_number: str = ""
     note: str = ""
+    #: What the citizen is asked to add.
+    ask: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +216,7 @@ class TicketPage:
     values: Typed
     errors: Mapping[str, Sequence[str]]
     labels: Mapping[str, str]
-    #: The form that was refused: "dispatch", "answer", "refuse", "transfer" or "note".
+    #: The form that was refused: "dispatch", "answer", "refuse", "transfer", "ask" or "note".
     refused: str = ""
 
 
@@ -506,6 +509,24 @@ def note(number: str) -> ResponseReturnValue:
     except Invalid as error:
         return _ticket(number, typed=typed, errors=error.fields, refused="note"), 422
     forms.told("success", "备注已添加。")
+    return redirect(url_for("dispatch.show", number=number), code=303)
+
+
+@bp.post("/dispatch/<number>/ask")
+@page(Permission.TICKET_DISPATCH)
+def ask(number: str) -> ResponseReturnValue:
+    """Ask the citizen to add what is missing; the ticket stays where it is, and so does its clock."""
+    typed = _typed()
+    try:
+        with db().begin() as writing:
+            ticket = routing_queries.ticket_for(writing, actor(), number)
+            sent = telling.ask_for_more(writing, ticket_id=ticket.id, words=clean(typed.ask), by=actor(), now=now())
+    except Invalid as error:
+        return _ticket(number, typed=typed, errors=error.fields, refused="ask"), 422
+    if sent:
+        forms.told("success", "已短信请诉求人补充，补充后工单会标注催办。")
+    else:
+        forms.told("warning", "诉求人没有留手机号，收不到短信：请电话询问，并把结果记入备注。")
     return redirect(url_for("dispatch.show", number=number), code=303)
 
 

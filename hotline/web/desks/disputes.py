@@ -109,6 +109,8 @@ class RulingPart:
     scope: str
     may_catalogue: bool
     may_retire: bool
+    #: It binds, but nobody has said yet what sort of matter the ticket is.
+    lacks_category: bool
     #: Which edition of the catalogue says otherwise, and what.
     overruled: str
 
@@ -260,6 +262,9 @@ def ask(number: str) -> ResponseReturnValue:
             )
     except Invalid as error:
         return render_template("disputes/ask.html", page=_asked(number, request.form.to_dict(), error.fields)), 422
+    except (Conflict, WrongState) as error:
+        said = {"form": [error.message]}
+        return render_template("disputes/ask.html", page=_asked(number, request.form.to_dict(), said)), 409
     forms.told("success", f"{number} 的职责争议已立案。")
     return redirect(url_for("disputes.show", dispute_id=dispute.id), code=303)
 
@@ -294,6 +299,9 @@ def designate(number: str) -> ResponseReturnValue:
     except Invalid as error:
         values = request.form.to_dict()
         return render_template("disputes/designate.html", page=_asked(number, values, error.fields)), 422
+    except (Conflict, WrongState) as error:
+        said = {"form": [error.message]}
+        return render_template("disputes/designate.html", page=_asked(number, request.form.to_dict(), said)), 409
     forms.told("success", f"{number} 已指定{name}承办，该单位不得退单。")
     return redirect(url_for("tickets.show", number=number), code=303)
 
@@ -573,6 +581,7 @@ def _ruling(
         waits_for=("其他部门席位" if proposer is Seat.HOTLINE else "热线中心席位") if proposed else "",
         scope=f"只适用于{labels.words(one.request_type)}类诉求" if one.request_type else "",
         may_catalogue=in_force and one.has_category and _P.CATALOGUE_PROPOSE in granted,
+        lacks_category=in_force and not one.has_category and _P.CATALOGUE_PROPOSE in granted,
         may_retire=in_force and one.retired_at is None and _P.DISPUTE_CONVENE in granted,
         overruled=f"派单目录第 {overruled[0]} 版（{present.moment(overruled[1])} 发布）另作规定：{overruled[2]}。"
         if overruled
