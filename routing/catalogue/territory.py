@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from classifier.gazetteer import Gazetteer
 from classifier.gazetteer import Place as Named
 from hotline.core.errors import Invalid, NotFound
+from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
 from hotline.tickets.models import Region
@@ -193,26 +194,63 @@ def owners(session: Session) -> dict[int, int]:
     return found
 
 
-def region_rows(session: Session) -> list[RegionRow]:
-    """Return every region in order of code, each with its owner; a city has hundreds."""
-    own = pairs(session, select(RegionFallback.region_id, RegionFallback.department_id))
+def region_page(session: Session, *, words: str = "", cursor: str = "", limit: int) -> Stretch[RegionRow]:
+    """Return one page of the regions in order of code, each with its owner; `words` in path, code, alias or owner."""
     found = owners(session)
     names = pairs(session, select(Department.id, Department.short_name))
-    return [
-        RegionRow(
-            id=row.id,
-            code=row.code,
-            name=row.name,
-            path=row.path,
-            level=row.level,
-            parent_id=row.parent_id,
-            aliases=tuple(str(one) for one in row.aliases),
-            owner_id=found.get(row.id),
-            owner=names.get(found.get(row.id, 0), ""),
-            owner_is_own=row.id in own,
+    query = select(Region)
+    if words:
+        owned = [region_id for region_id, unit_id in found.items() if words in names[unit_id]]
+        spoken = func.jsonb_array_elements_text(Region.aliases).table_valued("value")
+        query = query.where(
+            or_(
+                Region.path.contains(words, autoescape=True),
+                Region.code.contains(words, autoescape=True),
+                exists(select(1).select_from(spoken).where(spoken.c.value.contains(words, autoescape=True))),
+                Region.id.in_(owned),
+            )
         )
-        for row in session.scalars(select(Region).order_by(Region.code))
-    ]
+    own = pairs(session, select(RegionFallback.region_id, RegionFallback.department_id))
+
+    def made(row: Region) -> RegionRow:
+        return _region_row(row, owner_id=found.get(row.id), names=names, is_own=row.id in own)
+
+    rows, following, before = by_key(
+        session, query, column=Region.code, cursor=cursor, limit=limit, made=made, key=lambda one: one.code
+    )
+    return Stretch(rows, following, before)
+
+
+def region_row(session: Session, region_id: int) -> RegionRow:
+    """Return one region with its owner, or `NotFound`."""
+    row = session.get(Region, region_id)
+    if row is None:
+        raise NotFound
+    owner_id = owners(session).get(row.id)
+    names = pairs(session, select(Department.id, Department.short_name).where(Department.id == owner_id))
+    is_own = session.scalar(select(RegionFallback.region_id).where(RegionFallback.region_id == row.id)) is not None
+    return _region_row(row, owner_id=owner_id, names=names, is_own=is_own)
+
+
+def parents_to_choose(session: Session) -> list[tuple[int, str]]:
+    """Return id and path of the regions below which one may be added, in order of code."""
+    query = select(Region.id, Region.path).where(Region.level < MOST_LEVELS).order_by(Region.code)
+    return [(row.id, row.path) for row in session.execute(query)]
+
+
+def _region_row(row: Region, *, owner_id: int | None, names: Mapping[int, str], is_own: bool) -> RegionRow:
+    return RegionRow(
+        id=row.id,
+        code=row.code,
+        name=row.name,
+        path=row.path,
+        level=row.level,
+        parent_id=row.parent_id,
+        aliases=tuple(str(one) for one in row.aliases),
+        owner_id=owner_id,
+        owner=names.get(owner_id or 0, ""),
+        owner_is_own=is_own,
+    )
 
 
 def create_region(

@@ -14,10 +14,11 @@ from hotline.people.queries import user
 from hotline.tickets.models import Region
 from hotline.wiring import Installation
 from routing.catalogue import territory
+from routing.catalogue.models import RegionFallback
 from routing.clocks import granting
 from routing.models import Department, DepartmentKind
 from routing.queries import department_by_code, entered_for
-from tests.makers import make_department, make_region, make_user, register_ticket, sign_in
+from tests.makers import count_queries, make_department, make_region, make_user, register_ticket, sign_in
 
 
 @pytest.fixture
@@ -63,6 +64,27 @@ def test_a_region_is_added_below_another_given_an_owner_and_other_names(
     assert "北苑区政府" in read
     with tools.db.read() as session:
         assert territory.locate(session, "老城里 3 号", now=now).sure is not None
+
+
+def test_regions_are_found_by_path_code_other_name_and_owner(
+    browser: FlaskClient, tools: Installation, now: datetime
+) -> None:
+    with tools.db.begin() as session:
+        rows = {code: make_region(session, code, name=name) for code, name in (("9901", "北苑区"), ("9902", "东泽区"))}
+        rows["9902"].aliases = ["老城里"]
+        session.add(RegionFallback(region_id=rows["9901"].id, department_id=unit(tools).id, changed_at=now))
+    for asked, found in (("东泽", "9902"), ("9901", "9901"), ("老城", "9902"), ("区政府", "9901"), ("%", "")):
+        with tools.db.read() as session:
+            page = territory.region_page(session, words=asked, limit=10)
+        assert [one.code for one in page.rows] == ([found] if found else []), asked
+    with count_queries(tools.db) as few:
+        assert "东泽区" in browser.get("/admin/regions?q=东泽").text
+    with tools.db.begin() as session:
+        for at in range(40):
+            make_region(session, f"98{at:02}", name=f"第{at}街")
+    with count_queries(tools.db) as many:
+        browser.get("/admin/regions")
+    assert many.count <= few.count
 
 
 def test_what_was_typed_of_a_region_stays_when_it_is_refused(browser: FlaskClient) -> None:

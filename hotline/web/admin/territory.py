@@ -11,7 +11,6 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from hotline.core.errors import Invalid, NotFound
-from hotline.core.paging import among
 from hotline.core.permissions import Permission
 from hotline.core.text import clean_line
 from hotline.people import queries as people_queries
@@ -154,12 +153,10 @@ def change_region(region_id: int) -> ResponseReturnValue:
 
 
 def _regions(typed: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> str:
-    words = clean_line(forms.asked("q"))
+    words, cursor = clean_line(forms.asked("q")), forms.asked("cursor")
     with db().read() as reading:
-        found = territory.region_rows(reading)
-    wanted = [one for one in found if not words or words in f"{one.path}{one.code}{one.owner}{''.join(one.aliases)}"]
-    cursor = forms.asked("cursor")
-    shown = among(wanted, cursor=cursor, limit=ROWS, key=lambda one: one.code)
+        shown = territory.region_page(reading, words=words, cursor=cursor, limit=ROWS)
+        parents = territory.parents_to_choose(reading)
     return render_template(
         "territory/regions.html",
         page=RegionsPage(
@@ -167,7 +164,7 @@ def _regions(typed: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> s
             words=words,
             turn=turn(shown, cursor=cursor, endpoint="territory.regions", q=words or None),
             values={"code": "", "name": "", "parent_id": "", "aliases": "", **typed},
-            parents=[(str(one.id), one.path) for one in found if one.level < territory.MOST_LEVELS],
+            parents=[(str(region_id), path) for region_id, path in parents],
             errors=errors,
         ),
     )
@@ -175,10 +172,8 @@ def _regions(typed: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> s
 
 def _region(region_id: int, typed: Mapping[str, str] | None, errors: Mapping[str, Sequence[str]]) -> str:
     with db().read() as reading:
-        found = next((one for one in territory.region_rows(reading) if one.id == region_id), None)
+        found = territory.region_row(reading, region_id)
         units = routing_queries.departments(reading, with_parts_only=False)
-    if found is None:
-        raise NotFound
     stored = {
         "name": found.name,
         "aliases": "、".join(found.aliases),
