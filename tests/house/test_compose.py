@@ -96,7 +96,9 @@ def test_our_services_run_as_the_account_that_the_image_makes(name: str) -> None
 
 def test_the_image_itself_does_not_run_as_root() -> None:
     assert DOCKERFILE.rindex("\nUSER ") > DOCKERFILE.rindex("\nFROM ")
-    assert instructions("USER")[-1] not in {"root", "0"}
+    user = instructions("USER")[-1]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert {SERVICES[name]["user"] for name in OURS} == {user}
 
 
 @pytest.mark.parametrize(
