@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 from sqlalchemy import func, select
 
 from hotline.core.db import Database
@@ -74,6 +74,71 @@ def test_a_citizen_on_a_telephone_loses_nothing_to_a_house_that_is_away(
     expect(page.locator("[data-held]")).to_contain_text("没有提交")
     expect(page.get_by_label("什么事")).to_have_value(CALL)
     assert page.evaluate("localStorage.length + sessionStorage.length") == 0
+    assert_fits(page)
+    problems[:] = [one for one in problems if "ERR_CONNECTION_REFUSED" not in one]
+
+
+def send_into_nothing(page: Page, send: Callable[[], None]) -> None:
+    """Let the house answer that it is there, and be gone when the form arrives."""
+
+    def gone(route: Route) -> None:
+        lost = route.request.method == "POST" and route.request.is_navigation_request()
+        route.abort("connectionrefused") if lost else route.continue_()
+
+    page.route("**/*", gone)
+    with page.expect_event("requestfailed", lambda request: request.is_navigation_request()):
+        send()
+    page.unroute("**/*")
+
+
+def test_words_lost_between_the_question_and_the_sending_stand_in_the_form_again(
+    call: Page, live_db: Database, problems: list[str]
+) -> None:
+    before = tickets(live_db)
+    send_into_nothing(call, lambda: call.keyboard.press("Control+Enter"))
+    call.goto("/intake")
+    note = call.locator("#call [data-unanswered]")
+    expect(note).to_contain_text("没有等到答复")
+    expect(call.locator("#f-content")).to_have_value(CALL)
+    expect(call.locator("#f-phone")).to_have_value("")
+    assert call.evaluate("sessionStorage.getItem('unanswered')") is None
+    assert_accessible(call)
+    call.set_viewport_size({"width": 390, "height": 844})
+    assert_fits(call)
+    call.locator("#f-phone").fill("13911112222")
+    call.keyboard.press("Control+Enter")
+    call.wait_for_url("**/intake/done/*")
+    assert tickets(live_db) == before + 1
+    call.goto("/intake")
+    expect(call.locator("#f-content")).to_have_value("")
+    problems[:] = [one for one in problems if "ERR_CONNECTION_REFUSED" not in one]
+
+
+def test_words_that_got_no_answer_are_nobody_elses(
+    call: Page, elsewhere: Callable[[Page], None], problems: list[str]
+) -> None:
+    send_into_nothing(call, lambda: call.keyboard.press("Control+Enter"))
+    call.context.clear_cookies()
+    call.goto("/intake")
+    expect(call.get_by_label("用户名")).to_be_visible()
+    elsewhere(call)
+    call.goto("/intake")
+    expect(call.locator("#f-content")).to_have_value("")
+    assert call.evaluate("sessionStorage.getItem('unanswered')") is None
+    problems[:] = [one for one in problems if "ERR_CONNECTION_REFUSED" not in one]
+
+
+def test_a_citizens_words_come_back_on_a_telephone(
+    new_context: Callable[..., BrowserContext], problems: list[str]
+) -> None:
+    page = new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto("/submit")
+    page.get_by_label("什么事").fill(CALL)
+    send = page.get_by_role("button", name="提交", exact=True)
+    send_into_nothing(page, lambda: send.click(no_wait_after=True))
+    page.goto("/submit")
+    expect(page.locator("[data-unanswered]")).to_be_visible()
+    expect(page.get_by_label("什么事")).to_have_value(CALL)
     assert_fits(page)
     problems[:] = [one for one in problems if "ERR_CONNECTION_REFUSED" not in one]
 

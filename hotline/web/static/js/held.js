@@ -1,6 +1,6 @@
 /* A form that could not be sent stays as it was typed, and a word beside its button says why: no network, no answer in time, the sign-in over.
    A plain form is stopped before the browser leaves the page: where words were written, whether the house answers is asked first
-   (/health), so that nothing typed has to be kept in the browser. htmx leaves the page alone anyway. Questions that a field asks by itself are not forms. */
+   (/health); what is lost between that and the sending is the matter of unanswered.js. htmx leaves the page alone anyway. Questions that a field asks by itself are not forms. */
 "use strict";
 (() => {
   const OFFLINE = "网络不通，没有提交。填写的内容都在，网络恢复后请再提交一次。";
