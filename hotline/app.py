@@ -13,7 +13,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hotline.core.settings import Settings
 from hotline.tickets.vocabulary import LookReason
-from hotline.web import account, api, desk, errors, gate, labels, live, menu, public, revealing, tickets, webhooks
+from hotline.web import (
+    account,
+    api,
+    desk,
+    errors,
+    forms,
+    gate,
+    labels,
+    live,
+    menu,
+    public,
+    revealing,
+    tickets,
+    webhooks,
+)
 from hotline.web.admin import (
     accounts,
     calendar,
@@ -137,6 +151,7 @@ def create_app(installation: Installation | None = None) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.context_processor(_context)
+    app.jinja_env.globals["cannot_be_kept"] = forms.cannot_be_kept  # macros see only globals
     app.after_request(_headers)
     return app
 

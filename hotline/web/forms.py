@@ -115,6 +115,14 @@ def by_field(error: ValidationError) -> dict[str, list[str]]:
     return fields
 
 
+def cannot_be_kept(name: str) -> bool:
+    """Tell whether a field that was sent holds a zero byte, the one character that the database takes in no text.
+
+    The database refuses the form as a whole; so the page can say which field it was.
+    """
+    return any("\0" in each for each in request.form.getlist(name))
+
+
 def told(tone: str, words: str) -> None:
     """Say something at the top of the next page."""
     flask_flash(words, tone)
