@@ -233,7 +233,8 @@ def _submit_and_track(page: Page) -> None:
     page.get_by_label("您的电话").fill("19900001234")
     page.get_by_label("怎么称呼您").fill("陈女士")
     page.get_by_role("button", name="提交", exact=True).click()
-    page.wait_for_load_state("load")
+    # The form again, with a question; or the page after it.
+    page.locator("[type=radio][name=region_id]").or_(page.get_by_role("link", name="查看进度")).first.wait_for()
     if (places := page.get_by_role("radio").and_(page.locator("[name=region_id]"))).count():
         # A name that several places bear is asked, not guessed.
         places.first.check()
