@@ -49,13 +49,22 @@ class Confidence:
     start: float
 
     def sharpen(
-        self, chance: Numbers, margins: NDArray[np.floating], sizes: NDArray[np.integer], *, reject: int | None = None
+        self,
+        chance: Numbers,
+        margins: NDArray[np.floating],
+        sizes: NDArray[np.integer],
+        *,
+        reject: int | None = None,
+        votes: NDArray[np.floating] | None = None,
     ) -> Numbers:
         """Return probabilities in which that of the first real label is the chance that it is right.
 
-        The order of the real labels stays; the reject class and the others share what is left.
+        The order of the real labels stays; the reject class and the others share what is left. `votes` are those of
+        the neighbours (`topics.votes`), where the rule was fitted with them.
         """
-        seen = _signs(chance, np.asarray(margins, np.float64), np.asarray(sizes, np.float64), reject)
+        seen = _signs(
+            chance, np.asarray(margins, np.float64), np.asarray(sizes, np.float64), reject=reject, votes=votes
+        )
         score = ((seen - np.asarray(self.means)) / np.asarray(self.spreads)) @ np.asarray(self.weights) + self.start
         right = 1 / (1 + np.exp(-np.clip(score, -30, 30)))
         rows = np.arange(len(chance))
@@ -79,12 +88,13 @@ def fit_confidence(
     truth: NDArray[np.int64],
     weights: Numbers,
     reject: int | None = None,
+    votes: NDArray[np.floating] | None = None,
 ) -> Confidence:
     """Fit the rule by log-loss on messages the model has not seen, with a mild pull to nought.
 
     A message of the reject class is one whose first real label is wrong.
     """
-    seen = _signs(chance, margins, np.asarray(sizes, np.float64), reject)
+    seen = _signs(chance, margins, np.asarray(sizes, np.float64), reject=reject, votes=votes)
     right = (first(chance, reject) == truth).astype(float)
     means, spreads = seen.mean(axis=0), seen.std(axis=0) + 1e-6
     even = (seen - means) / spreads
@@ -117,10 +127,18 @@ def _real(chance: Numbers, reject: int | None) -> Numbers:
     return real
 
 
-def _signs(chance: Numbers, margins: Numbers, sizes: Numbers, reject: int | None) -> Numbers:
+def _signs(
+    chance: Numbers,
+    margins: Numbers,
+    sizes: Numbers,
+    *,
+    reject: int | None,
+    votes: NDArray[np.floating] | None,
+) -> Numbers:
     """Return what tells a safe answer from a doubtful one.
 
-    Lead over the second, height, the three highest margins, length, how much speaks for the reject class, the label.
+    Lead over the second, height, the three highest margins, length, how much speaks for the reject class, the label;
+    and, where neighbours were asked, what they say of it.
     """
     real = _real(chance, reject)
     real = real / np.maximum(real.sum(axis=1, keepdims=True), 1e-300)
@@ -131,18 +149,37 @@ def _signs(chance: Numbers, margins: Numbers, sizes: Numbers, reject: int | None
     none = np.zeros(len(chance)) if reject is None else margins[:, reject]
     high = np.sort(margins if reject is None else np.delete(margins, reject, axis=1), axis=1)
     top, next_, third = (high[:, max(-place, -high.shape[1])] for place in (1, 2, 3))
-    return np.column_stack(
-        [
-            np.log(highest / second),
-            np.log(highest / (1 - highest)),
-            top,
-            next_,
-            third,
-            np.log(sizes + 10),
-            none,
-            label,
-        ]
-    )
+    height = np.log(highest / (1 - highest))
+    usual = np.column_stack([np.log(highest / second), height, top, next_, third, np.log(sizes + 10), none, label])
+    return usual if votes is None else np.column_stack([usual, _heard(chance, height, reject, votes)])
+
+
+def _heard(chance: Numbers, height: Numbers, reject: int | None, votes: NDArray[np.floating]) -> Numbers:
+    """Return what the neighbours say of the first label, and with it what else bends the rule (decision 0056).
+
+    By each circle of neighbours: its lead over all others and over the second, its height, whether it is theirs, too.
+    Then how evenly the chances lie, the third, the reject class, and three bends of the height.
+    """
+    rows = np.arange(len(chance))
+    real = _real(chance, reject)
+    best = real.argmax(axis=1)
+    without = real.copy()
+    without[rows, best] = -1
+    second = without.argmax(axis=1)
+    found = []
+    for circle in range(votes.shape[1]):
+        said = np.asarray(votes[:, circle], np.float64)
+        if reject is not None:
+            said[:, reject] = -np.inf
+        mine = said[rows, best]
+        others = said.copy()
+        others[rows, best] = -np.inf
+        found += [mine - others.max(axis=1), said.argmax(axis=1) == best, mine - said[rows, second], mine]
+    spread = -(chance * np.log(chance + 1e-12)).sum(axis=1)
+    third = np.log(np.sort(real, axis=1)[:, max(-3, -real.shape[1])] + 1e-9)
+    none = np.zeros(len(chance)) if reject is None else np.log(chance[:, reject] + 1e-9)
+    bends = [np.minimum(height, 6) ** 2, np.maximum(height - 3, 0), np.maximum(height - 4.5, 0)]
+    return np.column_stack([*found, spread, third, none, *bends])
 
 
 def softmax(scores: Numbers) -> Numbers:

@@ -71,7 +71,9 @@ class Recipe:
     nearness: float = 24.0
     """How much nearness weighs beside shared features."""
     hasty: bool = True
-    """Whether messages of which shared features are sure are spared nearness (a model of one task)."""
+    """Whether messages of which shared features are sure are spared nearness (a model of one task without votes)."""
+    votes: bool = True
+    """Whether the nearest training messages say how sure a label is (a model of one task that lies by words)."""
     ratios: float = 0.5
     """How much the second learner weighs beside the first, for tasks of few labels (0 switches it off)."""
     promise: Promise = field(default_factory=lambda: Promise(spare=0.004, trust=100))
@@ -113,6 +115,8 @@ class Head:
     """A row for each of the model's anchors: how much nearness to it speaks for each label."""
     shortcut: Shortcut | None = None
     """None where nearness is always measured, or never."""
+    told: NDArray[np.float32] | None = None
+    """A row for each of the model's anchors: how much it votes for each label; None where they are not asked."""
     trunk: str = ""
     """The task of the same model whose labels this task's labels belong to, if any."""
     branches: tuple[int, ...] = ()
@@ -124,9 +128,16 @@ class Head:
         return self.labels.index(NONE) if NONE in self.labels else None
 
     def judgement(
-        self, margins: NDArray[np.floating], sizes: NDArray[np.integer], *, trunk: Judgement | None = None
+        self,
+        margins: NDArray[np.floating],
+        sizes: NDArray[np.integer],
+        *,
+        trunk: Judgement | None = None,
+        votes: NDArray[np.floating] | None = None,
     ) -> Judgement:
         """Return probabilities and what is sure; `sizes` are how many features each message has.
+
+        `votes` are those of the anchors (`topics.votes`), where the head has them.
 
         With a trunk (the first level over a category tree) a label counts as much as its branch is likely, and
         an answer is also sure when the trunk is sure of its branch and the label itself is likelier than not.
@@ -136,7 +147,7 @@ class Head:
         outside = raw.argmax(axis=1) == reject if reject is not None else np.zeros(len(raw), bool)
         chance = raw if trunk is None else _under(raw, trunk, self.branches)
         if self.confidence:
-            chance = self.confidence.sharpen(chance, margins, sizes, reject=reject)
+            chance = self.confidence.sharpen(chance, margins, sizes, reject=reject, votes=votes)
         real = chance.copy()
         if reject is not None:
             real[:, reject] = -1
@@ -214,15 +225,17 @@ class Model:
     def _judged(self, head: Head, every: _Rows, said: dict[str, Judgement]) -> Judgement:
         if head.task not in said:
             margins: NDArray[np.floating] = np.asarray(every.rows @ head.weights) + head.bias
+            votes = None
             if head.pull is not None and every.measurable:
                 if head.shortcut is None:
                     margins += every.near() @ head.pull
+                    votes = None if head.told is None else directions.votes(every.near(), head.told)
                 else:
                     plain, unsure = margins, np.flatnonzero(~head.shortcut.sure(margins))
                     margins = head.shortcut.widened(plain)
                     margins[unsure] = plain[unsure] + every.near(unsure) @ head.pull
             trunk = self._judged(self.heads[head.trunk], every, said) if head.trunk else None
-            said[head.task] = head.judgement(margins, np.diff(every.rows.indptr), trunk=trunk)
+            said[head.task] = head.judgement(margins, np.diff(every.rows.indptr), trunk=trunk, votes=votes)
         return said[head.task]
 
 
@@ -257,6 +270,8 @@ class Fit:
     """For each task, margins by example; rows without a label of that task are NaN."""
     sizes: NDArray[np.int64]
     """How many features each example has."""
+    votes: Mapping[str, Numbers] = field(default_factory=dict)
+    """For tasks that ask neighbours, what those other than near-copies said about each example."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,18 +343,24 @@ def fit(
     solver = _Solver(rows, strangers, places, recipe)
     heads: dict[str, Head] = {}
     unseen: dict[str, Numbers] = {}
+    votes: dict[str, Numbers] = {}
+    alone = len(tasks) == 1
+    asked = alone and recipe.votes and recipe.company > 0
     for task in tasks:
         progress(f"学习“{task.name}”")
         trunk = None
         if task.trunk:
             above = heads[task.trunk]
             trunk = above, above.judgement(np.nan_to_num(unseen[task.trunk]), solver.sizes(np.arange(len(messages))))
-        heads[task.name], unseen[task.name] = _learn(
-            solver, task, groups, recipe, trunk, hasty=len(tasks) == 1 and recipe.hasty
+        heads[task.name], unseen[task.name], heard = _learn(
+            solver, task, groups, recipe, trunk, hasty=alone and recipe.hasty and not asked, asked=asked
         )
+        if heard is not None:
+            votes[task.name] = heard
     return Fit(
         model=Model(vectoriser=vectoriser, heads=heads, topics=topics, anchors=places[0] if places else None),
         unseen=unseen,
+        votes=votes,
         sizes=solver.sizes(np.arange(len(messages))),
     )
 
@@ -360,13 +381,16 @@ def _learn(  # noqa: PLR0917 - five parts of one problem
     trunk: tuple[Head, Judgement] | None,
     *,
     hasty: bool,
-) -> tuple[Head, Numbers]:
+    asked: bool,
+) -> tuple[Head, Numbers, Numbers | None]:
     known, told, given = task.told()
     labels = tuple(sorted(set(told)))
     number = {label: at for at, label in enumerate(labels)}
     truth = np.array([number[label] for label in told])
-    weights, bias, pull, plain, near = solver.solve(known, truth, len(labels), given, groups[known])
+    solved = solver.solve(known, truth, len(labels), given, groups[known])
+    plain, near, pull = solved.plain, solved.near, solved.pull
     margins = plain + near
+    asked = asked and pull is not None and len(labels) <= _FEW_LABELS
     short = shortcut(plain, near) if hasty and pull is not None and len(labels) <= _FEW_LABELS else None
     if short is not None:
         sure = short.sure(plain)
@@ -384,22 +408,36 @@ def _learn(  # noqa: PLR0917 - five parts of one problem
         branches = tuple(columns.get(task.branches.get(label, "\0"), -1) for label in labels)
         chance = _under(chance, trunk[1].of(known[judged]), branches)
     confidence, limits = _trusted(
-        labels, chance, margins[judged], truth[judged], given[judged], solver.sizes(known[judged]), recipe.promise
+        labels,
+        chance,
+        margins[judged],
+        truth[judged],
+        given[judged],
+        solver.sizes(known[judged]),
+        recipe.promise,
+        votes=solved.votes[judged] if asked else None,
     )
+    ballots = heard = None
+    if asked:
+        ballots = np.zeros((len(task.labels), len(labels)), np.float32)
+        np.add.at(ballots, (known, truth), given.astype(np.float32))
+        heard = np.full((len(task.labels), *solved.votes.shape[1:]), np.nan)
+        heard[known] = solved.votes
     head = Head(
         task=task.name,
         labels=labels,
-        weights=weights,
-        bias=bias,
+        weights=solved.weights,
+        bias=solved.bias,
         calibration=fitted,
         thresholds=limits,
         confidence=confidence,
         pull=pull,
         shortcut=short,
+        told=ballots,
         trunk=task.trunk,
         branches=branches,
     )
-    return head, unseen
+    return head, unseen, heard
 
 
 def _lead(margins: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -439,6 +477,8 @@ def _trusted(  # noqa: PLR0917 - parallel arrays of one table
     given: Numbers,
     sizes: NDArray[np.int64],
     promise: Promise,
+    *,
+    votes: Numbers | None,
 ) -> tuple[Confidence | None, tuple[float, ...]]:
     """Fit confidence and thresholds on answers about messages that were not known."""
     reject = labels.index(NONE) if NONE in labels else None
@@ -446,13 +486,30 @@ def _trusted(  # noqa: PLR0917 - parallel arrays of one table
     confidence = None
     if len(truth) >= _ENOUGH:
         share = given if reject is None else np.where(truth == reject, given * _REJECT_SHARE, given)
-        confidence = calibration.fit_confidence(chance, margins, sizes=sizes, truth=truth, weights=share, reject=reject)
-        chance = confidence.sharpen(chance, margins, sizes, reject=reject)
+        confidence = calibration.fit_confidence(
+            chance, margins, sizes=sizes, truth=truth, weights=share, reject=reject, votes=votes
+        )
+        chance = confidence.sharpen(chance, margins, sizes, reject=reject, votes=votes)
     if reject is None:
         return confidence, thresholds.for_each(chance, truth, promise)
     chance[:, reject] = -1
     limits = thresholds.for_each(chance[inside], np.where(truth == reject, -1, truth)[inside], promise)
     return confidence, tuple(NEVER if at == reject else limit for at, limit in enumerate(limits))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Solved:
+    """One task's weights, and what folds without a message and its near-copies say about it."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    pull: NDArray[np.float32] | None
+    plain: Numbers
+    """Margins by shared features alone."""
+    near: Numbers
+    """What nearness adds to them."""
+    votes: Numbers
+    """What the neighbours say (`topics.votes`); noughts where no message has a place."""
 
 
 class _Solver:
@@ -485,13 +542,11 @@ class _Solver:
         classes: int,
         given: Numbers,
         groups: NDArray[np.int64],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, Numbers, Numbers]:
-        """Return weights, bias, pull, and each message's margins from the folds without it and its near-copies.
-
-        The margins come in two parts, by shared features and by nearness.
-        """
+    ) -> _Solved:
+        """Learn one task from everything, and from all but each fold."""
         _, turn = np.unique(groups, return_inverse=True)
         margins, nearness = np.zeros((len(known), classes)), np.zeros((len(known), classes))
+        votes = np.zeros((len(known), 2, classes))
         for one in range(FOLDS):
             seen, held = np.flatnonzero(turn % FOLDS != one), np.flatnonzero(turn % FOLDS == one)
             if not len(seen) or not len(held):
@@ -502,8 +557,12 @@ class _Solver:
                 near_to = np.unique(known[seen])  # a row of several labels pulls once, by their sum
                 near = directions.nearness(self._anchors[1][known[held]], self._anchors[0][near_to])
                 nearness[held] = near @ pull[near_to]
+                if classes <= _FEW_LABELS:
+                    told = np.zeros((len(near_to), classes), np.float32)
+                    np.add.at(told, (np.searchsorted(near_to, known[seen]), truth[seen]), given[seen])
+                    votes[held] = directions.votes(near, told)
         weights, bias, pull = self._once(known, truth, given, classes)
-        return weights, bias, pull, margins, nearness
+        return _Solved(weights=weights, bias=bias, pull=pull, plain=margins, near=nearness, votes=votes)
 
     def _once(
         self, known: NDArray[np.int64], truth: NDArray[np.int64], given: Numbers, classes: int

@@ -24,12 +24,13 @@ from classifier.model import Head, Model, Shortcut
 from classifier.thresholds import NEVER
 from classifier.topics import Packed, Topics, packed, unit
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Raised whenever an older program could no longer read what we write.
 
 1 had neither topics nor the reject class in its confidence: such models still answer, but dispatch nothing.
 2 had no mixing of margins and measured nearness for every message; such models answer as they did.
 3 knew where a message lies by leading directions only, not by its words; such models answer as they did.
+4 did not ask the neighbours how sure a label is; such models answer as they did.
 """
 MANIFEST: Final = "manifest.json"
 ARRAYS: Final = "arrays.npz"
@@ -178,6 +179,8 @@ def _arrays(model: Model) -> dict[str, Any]:
             reach = np.maximum(np.abs(head.pull).max(axis=0), 1e-9) / most
             arrays[f"pull{at}"] = np.rint(head.pull / reach).astype(kind)
             arrays[f"reach{at}"] = reach.astype(np.float32)
+        if head.told is not None:
+            arrays[f"told{at}"] = head.told.astype(np.float16)
     if model.topics is not None and model.anchors is not None:
         topics = model.topics.topics if isinstance(model.topics, Whereabouts) else model.topics
         arrays["topic_columns"] = topics.columns
@@ -230,6 +233,9 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
         pull = arrays[f"pull{at}"].astype(np.float32) * arrays[f"reach{at}"] if f"pull{at}" in arrays else None
         if pull is not None and (anchors is None or pull.shape != (len(anchors), len(row["labels"]))):
             raise ValueError("pull does not fit the anchors")
+        told = arrays[f"told{at}"].astype(np.float32) if f"told{at}" in arrays else None
+        if told is not None and (pull is None or told.shape != pull.shape):
+            raise ValueError("votes do not fit the anchors")
         heads[row["task"]] = Head(
             task=row["task"],
             labels=tuple(row["labels"]),
@@ -240,6 +246,7 @@ def _model(manifest: Mapping[str, Any], arrays: Mapping[str, Any]) -> Model:
             confidence=_confidence(row["confidence"]) if trusted else None,
             pull=pull,
             shortcut=_shortcut(row.get("shortcut")),
+            told=told,
             trunk=row.get("trunk", ""),
             branches=tuple(row.get("branches", ())),
         )

@@ -19,6 +19,8 @@ _MOST: Final = 7
 _SPREAD: Final = 0.36
 """One step in standard deviations of the numbers kept; seven steps reach 2.5 deviations."""
 _CHUNK: Final = 2_000
+_UNHEARD: Final = np.float32(1e-6)
+"""So little counts as no vote at all: it keeps the logarithm finite."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,24 @@ def nearness(some: Floats, others: Floats) -> Floats:
     found -= 1
     found *= 2
     np.exp(found, out=found)
+    return found
+
+
+def votes(near: Floats, told: Floats) -> Floats:
+    """Return, for each message, how near the labels come: one row by its closest neighbours, one by a wider circle.
+
+    `near` is what `nearness` returned, `told` how much each of the others counts for each label. A vote falls as
+    exp(-12 x distance squared) in the first row and exp(-6 x distance squared) in the second; what is returned is the
+    logarithm of their sum, brought back to the scale of a likeness.
+    """
+    found = np.empty((len(near), 2, told.shape[1]), np.float32)
+    for start in range(0, len(near), _CHUNK):
+        some = near[start : start + _CHUNK]
+        sharp = some * some
+        sharp *= sharp * sharp
+        found[start : start + _CHUNK, 1] = np.log(sharp @ told + _UNHEARD) / 12
+        sharp *= sharp
+        found[start : start + _CHUNK, 0] = np.log(sharp @ told + _UNHEARD) / 24
     return found
 
 

@@ -53,7 +53,6 @@ PARTS: Final = (
     "speed",
 )
 _PER_LABEL: Final = 200
-FAST: Final = Recipe(topics=0)
 _COLD: Final = """
 import sys
 from pathlib import Path
@@ -129,8 +128,8 @@ class Bench:
         return {**figures.as_json(), "honest_coverage": float(sent.mean()), "by_label": by_label}
 
     def fast(self) -> dict[str, Any]:
-        """Measure the same without nearness: what the fast variant gives up."""
-        found = validation.crossed(self.examples, seed=True, recipe=FAST, progress=_say)
+        """Measure the same without votes of neighbours: what the fast variant gives up."""
+        found = validation.crossed(self.examples, seed=True, recipe=learning.FAST_RECIPE, progress=_say)
         _row("fast variant, macro-F1", found.figures.macro_f1, "")
         _row("fast variant, calibration error", found.figures.calibration_error, "")
         return found.figures.as_json()
@@ -296,7 +295,7 @@ class Bench:
         times as fast ours is holds on any machine, and how fast the baseline was says what machine this was.
         """
         learnt = learning.fit(self.examples, seed=True)
-        quick = learning.fit(self.examples, seed=True, recipe=FAST).model
+        quick = learning.fit(self.examples, seed=True, recipe=learning.FAST_RECIPE).model
         labels = sorted({one.label for one in self.examples})
         baseline = _baseline(
             [fields(one.title, one.body) for one in self.examples],

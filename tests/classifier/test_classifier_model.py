@@ -262,6 +262,71 @@ def test_many_messages_lie_by_their_words_too_and_are_stored_so(tmp_path: Path) 
     assert isinstance(fewer.topics, topics.Topics)
 
 
+def test_neighbours_vote_the_more_the_nearer_they_lie() -> None:
+    angles = np.array([0.0, 0.2, 1.0, 1.1, 1.2], np.float32)
+    places = np.column_stack([np.cos(angles), np.sin(angles)])
+    told = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
+    asked = np.array([[1, 0], [np.cos(0.6), np.sin(0.6)], [np.cos(1.1), np.sin(1.1)]], np.float32)
+    heard = topics.votes(topics.nearness(asked, places), told)
+    assert heard.shape == (3, 2, 2)
+    closest = np.stack([(asked @ places[:2].T).max(axis=1), (asked @ places[2:].T).max(axis=1)], axis=1)
+    assert (heard[:, 0] >= closest - 1 - 1e-4).all(), "never less than the closest alone"
+    assert (heard[:, 0] <= closest - 1 + np.log(3) / 24 + 1e-4).all()
+    leads = heard[:, :, 1] - heard[:, :, 0]
+    assert (leads[0] < 0).all()
+    assert (leads[2] > 0).all()
+    assert leads[1, 0] == pytest.approx(0, abs=0.05), "between both, one as near as the other"
+    half = topics.votes(topics.nearness(asked, places), told * np.float32(0.5))
+    assert np.allclose((heard - half)[0, :, 0], np.log(2) / np.array([24, 12]), atol=1e-3), "half the weight"
+
+
+def test_who_has_other_labels_nearby_is_rated_lower() -> None:
+    """Two thirds of those whose neighbours contradict are wrong, though their margins look as good as any."""
+    random = np.random.default_rng(5)
+    margins = np.column_stack([random.normal(1, 0.3, 2000), random.normal(-1, 0.3, 2000), np.full(2000, -1.5)])
+    contradicted = random.random(2000) < 0.15
+    truth = np.where(random.random(2000) < np.where(contradicted, 0.66, 0.01), 1, 0)
+    votes = np.full((2000, 2, 3), -0.8)
+    votes[:, :, 0] = -0.3
+    votes[contradicted, :, 1] = -0.1
+    sizes = np.full(2000, 100)
+    chance = calibration.fit(margins, truth).probabilities(margins)
+    told = calibration.fit_confidence(
+        chance, margins, sizes=sizes, truth=truth, weights=np.ones(2000), reject=2, votes=votes
+    )
+    rated = told.sharpen(chance, margins, sizes, reject=2, votes=votes)
+    best = calibration.first(rated, 2)
+    sure = rated[np.arange(2000), best]
+    agreed, argued = ~contradicted & (best == 0), contradicted & (best == 0)
+    assert sure[agreed].mean() > 0.97
+    assert sure[argued].max() < 0.51, "as low as a first label can be rated beside a second"
+    deaf = calibration.fit_confidence(chance, margins, sizes=sizes, truth=truth, weights=np.ones(2000), reject=2)
+    alike = deaf.sharpen(chance, margins, sizes, reject=2).max(axis=1)
+    assert alike[argued].mean() == pytest.approx(alike[agreed].mean(), abs=0.05), "nothing else tells them apart"
+
+
+def test_neighbours_are_asked_without_near_copies_and_stored(tmp_path: Path) -> None:
+    given = examples()
+    messages = [fields(one.title, one.body) for one in given]
+    learnt = learning.fit(given, seed=False, recipe=Recipe(few=0, many=len(given)))
+    head = learnt.model.heads[learning.LABEL]
+    assert head.told is not None
+    assert head.shortcut is None, "who is asked for neighbours is not spared nearness"
+    assert np.array_equal(head.told.sum(axis=1), np.ones(len(given)))
+    at = next(row for row, one in enumerate(given) if one.label == head.labels[0])
+    before = learnt.fit.votes[learning.LABEL][at]
+    twin = replace(given[at], label=head.labels[1])
+    again = learning.fit([*given, twin, twin], seed=False, recipe=Recipe(few=0, many=len(given)))
+    after = again.fit.votes[learning.LABEL][at]
+    assert after[0, 1] - after[0, 0] < before[0, 1] - before[0, 0] + 0.1, "its copy has no vote about it"
+    store.save(learnt.model, tmp_path / "asked")
+    read, _ = store.load(tmp_path / "asked")
+    said = read.judge(learning.LABEL, read.vectors(messages)).probabilities
+    assert np.allclose(said, learnt.model.judge(learning.LABEL, read.vectors(messages)).probabilities, atol=0.01)
+    silent = learning.fit(given, seed=False, recipe=Recipe(few=0, many=len(given), votes=False)).model
+    assert silent.heads[learning.LABEL].told is None
+
+
 def test_a_text_of_unknown_words_lies_nowhere() -> None:
     messages = [fields(one.title, one.body) for one in examples()]
     vectoriser = Vectoriser.fit(messages)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,29 @@ def test_train_predict_evaluate_promote_and_rollback_work_on_plain_files(data: P
     assert "工资" in run("card", "--model", model).output
     shown = run("explain", "--model", model, "--body", "老板拖欠工资", "--json")
     assert json.loads(shown.stdout)["label"] == "工资"
+
+
+def test_a_file_of_a_thousand_asks_neighbours_unless_it_must_be_fast(tmp_path: Path) -> None:
+    by_label: dict[str, list[str]] = {}
+    for one in examples():
+        by_label.setdefault(one.label, []).append(one.body)
+    rows = [
+        {"id": f"{label}{at}", "title": "", "body": "，".join(both), "label": label}
+        for label, bodies in by_label.items()
+        for at, both in enumerate(islice(combinations(bodies, 2), 340))
+    ]
+    path = tmp_path / "many.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    heads = []
+    for name, more in (("usual", ()), ("fast", ("--fast",))):
+        trained = run("train", "--data", path, "--out", tmp_path / name, *more)
+        assert trained.exit_code == 0, trained.output
+        heads.append(store.load(tmp_path / name)[0].heads[learning.LABEL])
+    usual, fast = heads
+    assert usual.told is not None
+    assert usual.told.shape == (len(rows), 3)
+    assert usual.shortcut is None
+    assert fast.told is None
 
 
 def test_the_first_promotion_is_measured_against_the_shipped_model(data: Path, models: Path, tmp_path: Path) -> None:
