@@ -317,6 +317,10 @@ def _open_limits(page: Page) -> None:
     summary.filter(has_text="咨询").evaluate("row => row.scrollIntoView()")
 
 
+def _see_overruled(page: Page) -> None:
+    page.locator("#overruled").evaluate("panel => panel.scrollIntoView()")
+
+
 def _declare_day(page: Page) -> None:
     """Write a day of rest of the whole city, as far as the page that shows what it would move."""
     page.locator("#f-day").fill(f"{china().next_workday(local_day(clock.now()) + timedelta(days=1))}")
@@ -346,6 +350,10 @@ SHOTS: Final = (
     Shot(name="incident", role="派单员", path="/incidents", prepare=_open_incident),
     Shot(name="return", role="派单员", path="/dispatch/returns", prepare=_open_first),
     Shot(name="dispute", role="职责裁定员", path="/disputes", prepare=_open_first),
+    Shot(name="disputes", role="派单员", path="/disputes"),
+    Shot(name="ruling", role="督办主管", path="/disputes?tab=ended", prepare=_open_first),
+    Shot(name="cards", role="督办主管", path="/supervision/cards"),
+    Shot(name="overruled", role="系统管理员", path="/admin/catalogue/2", prepare=_see_overruled),
     Shot(name="administrator", role="系统管理员", path="/admin/departments"),
     Shot(name="limits", role="系统管理员", path="/admin/profiles/new?start=default", prepare=_open_limits),
     Shot(name="calendar", role="系统管理员", path="/admin/calendar", prepare=_declare_day),

@@ -502,6 +502,22 @@ def test_a_ruling_becomes_a_row_of_the_catalogues_draft_in_one_step(case: Case) 
     assert "职责裁定第" in row.origin
 
 
+def test_a_ruling_on_an_unclassified_ticket_becomes_a_row_once_the_ticket_is_classified(case: Case) -> None:
+    category_id, case.ticket.category_id = case.ticket.category_id, None
+    dispute = case.bounces()
+    assert dispute is not None
+    case.ruled(dispute, case.units[1])
+    ruling = case.session.scalars(select(Ruling)).one()
+    assert ruling.category_id is None
+    with pytest.raises(Invalid) as refused:
+        disputing.into_catalogue(case.session, ruling_id=ruling.id, by=case.supervisor, now=case.now)
+    assert list(refused.value.fields) == ["category"]
+    case.ticket.category_id = category_id
+    assert disputing.into_catalogue(case.session, ruling_id=ruling.id, by=case.supervisor, now=case.now)
+    case.session.flush()
+    assert ruling.category_id == category_id
+
+
 def committed(db: Database, now: datetime, work: Callable[[Case, Dispute], object]) -> tuple[int, Case]:
     with db.begin() as session:
         case = make_case(session, now)
