@@ -12,7 +12,7 @@ from classifier import seeds
 from hotline.core.permissions import Role
 from hotline.demo import catalogue as demo
 from hotline.demo import data
-from hotline.demo.load import load_catalogue
+from hotline.demo.places import load_catalogue
 from hotline.tickets.models import Category, Region
 from routing.catalogue import editions as catalogue
 from routing.catalogue import territory

@@ -24,7 +24,8 @@ from hotline.core.permissions import Actor, Role
 from hotline.core.sealing import Keyring
 from hotline.demo import data
 from hotline.demo.data import City, Story
-from hotline.demo.load import BATCH, inner_codes, load, load_if_empty
+from hotline.demo.load import BATCH, load, load_if_empty
+from hotline.demo.places import inner_codes
 from hotline.demo.relations import MEMBERS
 from hotline.migrate import metadata
 from hotline.people.models import User

@@ -37,7 +37,7 @@ from hotline.core.permissions import Actor, Role
 from hotline.core.sealing import Keyring
 from hotline.core.settings import Settings
 from hotline.demo import data, real
-from hotline.demo.load import load_catalogue
+from hotline.demo.places import load_catalogue
 from hotline.runtime.children import wait_until
 from hotline.tickets.models import Ticket
 from hotline.tickets.queries import counters
