@@ -19,6 +19,8 @@ _MOST: Final = 7
 _SPREAD: Final = 0.36
 """One step in standard deviations of the numbers kept; seven steps reach 2.5 deviations."""
 _CHUNK: Final = 2_000
+_AT_ONCE: Final = 64
+"""Messages whose nearness is worked on together: as many as stay in the processor's own memory."""
 _UNHEARD: Final = np.float32(1e-6)
 """So little counts as no vote at all: it keeps the logarithm finite."""
 
@@ -97,13 +99,13 @@ def votes(near: Floats, told: Floats) -> Floats:
     logarithm of their sum, brought back to the scale of a likeness.
     """
     found = np.empty((len(near), 2, told.shape[1]), np.float32)
-    for start in range(0, len(near), _CHUNK):
-        some = near[start : start + _CHUNK]
+    for start in range(0, len(near), _AT_ONCE):
+        some = near[start : start + _AT_ONCE]
         sharp = some * some
         sharp *= sharp * sharp
-        found[start : start + _CHUNK, 1] = np.log(sharp @ told + _UNHEARD) / 12
+        found[start : start + _AT_ONCE, 1] = np.log(sharp @ told + _UNHEARD) / 12
         sharp *= sharp
-        found[start : start + _CHUNK, 0] = np.log(sharp @ told + _UNHEARD) / 24
+        found[start : start + _AT_ONCE, 0] = np.log(sharp @ told + _UNHEARD) / 24
     return found
 
 
