@@ -481,7 +481,7 @@ def test_every_drawing_on_the_page_the_menu_and_the_timeline_exists(house: House
     assert named <= drawn
 
 
-def test_a_page_asks_the_database_nineteen_questions_at_most(house: House) -> None:
+def test_a_page_asks_the_database_twenty_questions_at_most(house: House) -> None:
     with house.tools.db.begin() as session:
         department = session.get_one(Department, house.mine)
         auditor = actor_of(session, "auditor")
