@@ -373,8 +373,7 @@ def amend(
         setattr(ticket, name, value)
     if not changed:
         return ticket
-    move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
-    # What reacts at once changes the ticket too; told before anything is asked, all of it is one new version.
+    # What reacts at once changes the ticket too: told before the line is written, all of it is one new version.
     amended = TicketAmended(
         ticket_id=ticket.id,
         fields=tuple(name for name in becomes if name in AMENDABLE),
@@ -382,6 +381,7 @@ def amend(
         at=now.isoformat(),
     )
     outbox.publish(session, amended, now=now)
+    move(session, ticket, Act.AMEND, by=by, now=now, note=redact(reason), details={"changes": changed})
     write(
         session,
         _SEARCH_WORDS,
