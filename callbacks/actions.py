@@ -9,7 +9,6 @@ from typing import Final, cast
 from sqlalchemy import Executable, Table, bindparam, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 
 from callbacks import policy, queries
@@ -17,7 +16,7 @@ from callbacks.events import CallbackDone
 from callbacks.models import MUST_RECTIFY, BadReview, Callback, CallbackAttempt, CitizenRating, ReviewVerdict
 from callbacks.policy import Answers, AttemptOutcome, Verdict
 from hotline.core import outbox
-from hotline.core.db import write
+from hotline.core.db import mark_written, write
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import PUBLIC, SYSTEM, Actor, Permission, require
 from hotline.core.personal_data import redact
@@ -191,8 +190,7 @@ def record_result(
     if not write(session, _RESULT, {**told, **{f"new_{name}": value for name, value in said.items()}}):
         raise StaleDataError
     known = {"attempts": row.attempts + 1, "version": row.version + 1, "claimed_by": None, "claimed_at": None}
-    for name, value in {**said, **known}.items():
-        set_committed_value(row, name, value)
+    mark_written(row, {**said, **known})
     _follow(session, row, ticket, verdict, by=by, now=now)
     return row
 

@@ -11,11 +11,10 @@ from typing import Any, Final, cast
 from sqlalchemy import BigInteger, Table, bindparam, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import constraint_of, write_new
+from hotline.core.db import constraint_of, mark_written, write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import PersonalKind, find, redact
@@ -299,8 +298,7 @@ def answer(
         answered=now,
         answerer=by.user_id,
     )  # the parts are still open here: the database asks for the reason, too
-    for name, value in {"answered_at": now, **({"signed_at": now, "signed_by": by.user_id} if signs else {})}.items():
-        set_committed_value(row, name, value)
+    mark_written(row, {"answered_at": now, **({"signed_at": now, "signed_by": by.user_id} if signs else {})})
     answering = Step(
         act=Act.ANSWER,
         note=checked.public_answer[:200],
@@ -349,8 +347,7 @@ def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: date
     left = session.connection().execute(_END_DISPATCH, told).one()
     for known in session.identity_map.values():
         if isinstance(known, Dispatch) and known.ticket_id == ticket_id and known.is_current and not known.ended_at:
-            set_committed_value(known, "ended_at", now)
-            set_committed_value(known, "ending", ending)
+            mark_written(known, {"ended_at": now, "ending": ending})
     return LeftOpen(return_asked=left.return_asked, related=left.related)
 
 

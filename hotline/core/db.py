@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached, sessionmaker
-from sqlalchemy.orm.attributes import instance_dict
+from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 from typing_extensions import override
 
@@ -271,6 +271,17 @@ def write_new(
     make_transient_to_detached(row)
     session.add(row)
     return row
+
+
+def mark_written(row: object, values: Mapping[str, Any]) -> None:
+    """Let an object know what a statement of ours wrote to its row; the session has nothing of it left to write."""
+    for name, value in values.items():
+        set_committed_value(row, name, value)
+
+
+def forget_remembered(session: Session) -> None:
+    """Forget what this process remembers of the city's rules, in a transaction that changes them."""
+    session.info.get("granting", {}).clear()
 
 
 def keyring_of(session: Session) -> Keyring:

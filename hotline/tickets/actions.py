@@ -31,12 +31,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import keyring_of, write, write_new
+from hotline.core.db import keyring_of, mark_written, write, write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, StaleTicket, Throttled, WrongState
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import mask_address, mask_name, mask_phone, redact
@@ -715,8 +714,7 @@ def _written(
         raise StaleDataError
     if not changed:
         return seen
-    for name, value in {**changed, "version": seen + 1}.items():
-        set_committed_value(ticket, name, value)
+    mark_written(ticket, {**changed, "version": seen + 1})
     return seen + 1
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from classifier.gazetteer import Gazetteer
 from classifier.gazetteer import Place as Named
+from hotline.core.db import forget_remembered
 from hotline.core.errors import Invalid, NotFound
 from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import Actor, Permission, require
@@ -416,7 +417,7 @@ def deadline_source(session: Session, source_system: str | None, *, now: datetim
 
 def forget(session: Session) -> None:
     """Forget what this process remembers of the city's places, so that a change shows at once here."""
-    session.info.get("granting", {}).clear()
+    forget_remembered(session)
 
 
 def _decided(known: _Map, found: Sequence[tuple[tuple[int, ...], str]]) -> Located:

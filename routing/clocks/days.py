@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from hotline.core import paging
 from hotline.core.clock import local_day
+from hotline.core.db import forget_remembered
 from hotline.core.errors import Invalid
 from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor, Permission, require
@@ -198,7 +199,7 @@ def declare(session: Session, wish: DayWish, *, by: Actor, now: datetime) -> Day
             )
         )
         session.flush()  # the database's own refusals come here
-    session.info.get("granting", {}).clear()
+    forget_remembered(session)
     return row
 
 
@@ -251,7 +252,7 @@ def confirm_year(session: Session, *, year: int | None, basis: str, by: Actor, n
     confirmed = ConfirmedYear(year=expected, basis=basis, confirmed_by=by.user_id, confirmed_at=now)
     session.add(confirmed)
     session.flush()  # the database's own refusals come here
-    session.info.get("granting", {}).clear()
+    forget_remembered(session)
     return confirmed
 
 

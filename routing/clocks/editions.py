@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from hotline.core import paging
 from hotline.core.clock import local_day
+from hotline.core.db import forget_remembered
 from hotline.core.errors import Conflict, Invalid, NotFound
 from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor, Permission, require
@@ -166,7 +167,7 @@ def confirm(session: Session, *, edition_id: int, by: Actor, now: datetime) -> P
     granting.keep_version(session, profile, now=now)
     row.confirmed_at, row.confirmed_by = now, by.user_id
     session.flush()  # the database's own refusals come here
-    session.info.get("granting", {}).clear()
+    forget_remembered(session)
     return row
 
 
@@ -180,7 +181,7 @@ def withdraw(session: Session, *, edition_id: int, by: Actor, now: datetime) -> 
         raise Conflict("这一版已经生效，不能撤回；请另录一版。")
     row.withdrawn_at, row.withdrawn_by = now, by.user_id
     session.flush()  # the database's own refusals come here
-    session.info.get("granting", {}).clear()
+    forget_remembered(session)
     return row
 
 
