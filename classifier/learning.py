@@ -40,7 +40,7 @@ DEFAULT_RECIPE: Final = Recipe(
 """Seed sentences are short and clear, real tickets are not: hence the high floor (docs/decisions/0012), and no words by
 their company: the model would be sure of a quarter less (docs/decisions/0040)."""
 FAST_RECIPE: Final = Recipe(votes=False)
-"""Half as fast again: sure messages are spared nearness, and no neighbours are asked (docs/decisions/0056)."""
+"""A third faster: sure messages are spared nearness, and no neighbours are asked (docs/decisions/0056)."""
 _REVISION: Final = 7
 """Raised when this code learns something else from the same corpus, so that stored defaults are made anew."""
 _DEFINITION_WEIGHT: Final = 0.5
