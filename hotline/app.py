@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, get_flashed_messages, request, url_for
 from flask_wtf.csrf import CSRFProtect
@@ -167,7 +168,16 @@ def _context() -> dict[str, Any]:
         "can": gate.actor().can,
         "look_reasons": labels.options(LookReason),
         "source_href": gate.tools().settings.source_url or url_for("public.source"),
+        "form_stood_on": _form_stood_on(),
     }
+
+
+def _form_stood_on() -> str:
+    """Return the path of the page of ours whose form this page answers; empty for a page that was only asked for."""
+    came_from = urlsplit(request.referrer or "")
+    if request.method != "POST" or came_from.netloc != request.host:
+        return ""
+    return gate.inside(f"{came_from.path}{'?' if came_from.query else ''}{came_from.query}")
 
 
 #: What every answer says; no view says any of it itself, so nothing has to be looked for first.

@@ -61,12 +61,12 @@ _LONGEST: Final = 40
 _UNKNOWN: Final = "unknown"
 _MOST_LOOKED_AT: Final = 2_000
 _LABELS: Final = {
-    "content": "反映内容",
-    "place": "地点",
+    "content": "什么事",
+    "place": "在什么地方",
     "region_id": "在哪一处",
-    "happened_at": "发生日期",
-    "phone": "联系电话",
-    "name": "姓名",
+    "happened_at": "哪一天发生的",
+    "phone": "您的电话",
+    "name": "怎么称呼您",
     "files": "照片和文件",
 }
 

@@ -133,6 +133,40 @@ def test_a_double_tap_makes_one_ticket(new_context: Callable[..., BrowserContext
     assert page.locator("#number").inner_text() == number
 
 
+def test_back_after_a_refusal_leads_to_the_form_and_not_to_an_error_of_the_browser(
+    new_context: Callable[..., BrowserContext], known: City
+) -> None:
+    page = new_context(**PHONE).new_page()
+    page.goto("/submit")
+    page.locator("#f-content").fill(CONTENT)
+    page.locator("#f-phone").fill("12")
+    page.get_by_role("button", name="提交").click()
+    page.locator(".summary").wait_for()
+    page.locator("#f-phone").fill("13900001234")
+    page.get_by_role("button", name="提交").click()
+    page.locator("#number").wait_for()
+    page.go_back()
+    expect(page.locator("#f-content")).to_be_visible()
+    ask(page, known.numbers["answered"])
+    page.get_by_role("button", name="提交评价").click()
+    page.locator(".summary").wait_for()
+    page.get_by_role("link", name="我要反映").first.click()
+    page.locator("#f-content").wait_for()
+    page.go_back()
+    expect(page.get_by_role("heading", name="办理进度")).to_be_visible()
+    assert page.url.endswith("/track/ticket")  # and not the address of a form, which nobody can ask for
+
+
+def test_the_slip_fits_the_narrowest_phone(new_context: Callable[..., BrowserContext]) -> None:
+    page = new_context(viewport={"width": 320, "height": 700}).new_page()
+    page.goto("/submit")
+    page.locator("#f-content").fill(CONTENT)
+    page.locator("#f-phone").fill("13900001234")
+    page.get_by_role("button", name="提交").click()
+    page.locator("#code").wait_for()
+    assert_fits(page)
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_every_page_of_the_citizen_is_accessible_and_fits(
     new_context: Callable[..., BrowserContext], known: City, width: int

@@ -8,11 +8,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from hotline.core.permissions import Role
+from hotline.core.permissions import Actor, Role
 from hotline.people import queries as people
 from hotline.tickets import queries as tickets
+from hotline.tickets import service_items
+from hotline.web.admin.layout import ROWS
 from hotline.wiring import Installation
 from routing import queries as routing
+from tests.forms import Page
 from tests.makers import PASSWORD, dispatched_ticket, make_category, make_department, make_user, sign_in
 
 ADDRESSES = ["users", "departments", "categories", "calendar", "profiles", "profiles/new", "settings", "tokens", "jobs"]
@@ -142,6 +145,27 @@ def test_a_category_is_added_renamed_with_all_below_it_and_retired_from_the_leav
     assert browser.post("/admin/categories/CG-01", data={"name": "市容", "retired": "yes"}).status_code == 303
     with tools.db.read() as session:
         assert [node.code for node in tickets.categories(session)] == ["CG"]
+
+
+def test_units_categories_and_items_are_shown_a_page_at_a_time(browser: FlaskClient, tools: Installation) -> None:
+    administrator = Actor(user_id=None, role=Role.ADMINISTRATOR)
+    with tools.db.begin() as session:
+        for number in range(ROWS + 3):
+            make_department(session, f"unit{number:02d}")
+            make_category(session, f"CG-{number:02d}")
+            service_items.add(session, code=f"SX-{number:02d}", name=f"事项{number}", by=administrator)
+    for path, first, last in (
+        ("/admin/departments", "unit00", f"unit{ROWS + 2}"),
+        ("/admin/categories", "CG-00", f"CG-{ROWS + 2}"),
+        ("/admin/service-items", "SX-00", f"SX-{ROWS + 2}"),
+    ):
+        shown = Page(browser.get(path).text, path=path)
+        onward = next(link for link in shown.links if "cursor=" in link)
+        assert first in browser.get(path).text
+        assert f">{last}<" not in browser.get(path).text
+        assert f">{last}<" in browser.get(onward).text
+        assert f">{last}<" in browser.get(f"{path}?q={last}").text
+        assert browser.get(f"{path}?cursor=%25").status_code == 422
 
 
 def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation) -> None:

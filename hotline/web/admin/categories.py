@@ -10,13 +10,15 @@ from flask.typing import ResponseReturnValue
 
 from hotline.core.clock import local_day
 from hotline.core.errors import Invalid
+from hotline.core.paging import among
 from hotline.core.permissions import Permission
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
 from hotline.tickets.vocabulary import Urgency
 from hotline.web import forms, labels
-from hotline.web.admin.layout import EditPage, ListPage, Row
+from hotline.web.admin.layout import ROWS, EditPage, ListPage, Row
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import turn
 from routing import queries as routing_queries
 
 bp = Blueprint("categories", __name__, url_prefix="/admin")
@@ -51,7 +53,7 @@ def create_category() -> ResponseReturnValue:
     except Invalid as error:
         return render_template("administration/categories.html", page=_categories_page(values, error.fields)), 422
     forms.told("success", f"已新增类别 {values['name']}。")
-    return redirect(url_for("categories.categories"), 303)
+    return redirect(url_for("categories.categories", q=values["code"].strip()), 303)
 
 
 @bp.get("/categories/<code>")
@@ -91,11 +93,13 @@ def _known_department(session: Any, code: str) -> None:  # noqa: ANN401 - a sess
 
 
 def _categories_page(values: dict[str, Any], errors: dict[str, list[str]]) -> ListPage:
-    words = forms.asked("q").strip()
+    words, cursor = forms.asked("q").strip(), forms.asked("cursor")
     with db().read() as session:
         found = ticket_queries.categories(session)
         units = routing_queries.departments(session)
     names = {each.code: each.short_name for each in units} | {"district": "属地县区"}
+    wanted = [each for each in found if words in each.path or words in each.code]
+    shown = among(wanted, cursor=cursor, limit=ROWS, key=lambda each: each.code)
     rows = [
         Row(
             href=url_for("categories.category", code=each.code),
@@ -108,8 +112,7 @@ def _categories_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Li
                 "is_leaf": each.is_leaf,
             },
         )
-        for each in found
-        if not words or words in each.path or words in each.code
+        for each in shown.rows
     ]
     blank = dict.fromkeys(("code", "name", "parent_id", "definition", "lead", "urgency"), "")
     return ListPage(
@@ -121,6 +124,8 @@ def _categories_page(values: dict[str, Any], errors: dict[str, list[str]]) -> Li
             "leads": _leads(units),
             "urgencies": labels.options(Urgency),
         },
+        turn=turn(shown, cursor=cursor, endpoint="categories.categories", q=words or None),
+        total=len(wanted),
         words=words,
     )
 

@@ -8,11 +8,13 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from hotline.core.errors import Invalid
+from hotline.core.paging import among
 from hotline.core.permissions import Permission
 from hotline.tickets import queries as ticket_queries
 from hotline.web import forms, labels
-from hotline.web.admin.layout import EditPage, ListPage, Row
+from hotline.web.admin.layout import ROWS, EditPage, ListPage, Row
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import turn
 from routing import actions as routing
 from routing import queries as routing_queries
 from routing.catalogue import territory, tree
@@ -53,7 +55,7 @@ def create_department() -> ResponseReturnValue:
     except Invalid as error:
         return render_template("administration/departments.html", page=_departments_page(values, error.fields)), 422
     forms.told("success", f"已新增承办单位 {values['name']}。")
-    return redirect(url_for("departments.departments"), 303)
+    return redirect(url_for("departments.departments", q=values["code"].strip()), 303)
 
 
 @bp.get("/departments/<int:department_id>")
@@ -101,7 +103,7 @@ def change_department(department_id: int) -> ResponseReturnValue:
 
 
 def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> ListPage:
-    words = forms.asked("q").strip()
+    words, cursor = forms.asked("q").strip(), forms.asked("cursor")
     with db().read() as session:
         found = routing_queries.departments(session, active_only=False)
     names = {each.id: each.short_name for each in found}
@@ -113,6 +115,8 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
     found = sorted(
         found, key=lambda each: [codes.get(one, "") for one in reversed((each.id, *tree.above(parents, each.id)))]
     )
+    wanted = [each for each in found if words in each.name or words in each.code]
+    shown = among(wanted, cursor=cursor, limit=ROWS, key=lambda each: each.id)
     rows = [
         Row(
             href=url_for("departments.department", department_id=each.id),
@@ -127,8 +131,7 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
                 "active": each.active,
             },
         )
-        for each in found
-        if not words or words in each.name or words in each.code
+        for each in shown.rows
     ]
     blank = dict.fromkeys(_DEPARTMENT_FIELDS, "")
     return ListPage(
@@ -140,6 +143,8 @@ def _departments_page(values: dict[str, Any], errors: dict[str, list[str]]) -> L
             "parents": [(str(each.id), each.name) for each in found if each.active],
             "regions": list(regions.items()),
         },
+        turn=turn(shown, cursor=cursor, endpoint="departments.departments", q=words or None),
+        total=len(wanted),
         words=words,
     )
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from hotline.web.turning import Turn
+
+#: Rows of one page of a list that is read whole: a tree of units, of categories.
+ROWS: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class ListPage:
     errors: dict[str, list[str]] = field(default_factory=dict)
     choices: dict[str, Sequence[tuple[Any, ...]]] = field(default_factory=dict)
     turn: Turn | None = None
+    #: How many there are on all pages, where they were counted.
+    total: int | None = None
     words: str = ""
     secret: str = ""
     notes: tuple[str, ...] = ()

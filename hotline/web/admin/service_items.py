@@ -11,10 +11,13 @@ from flask.typing import ResponseReturnValue
 
 from hotline.core.clock import local_day
 from hotline.core.errors import Invalid
+from hotline.core.paging import among
 from hotline.core.permissions import Permission
 from hotline.tickets import queries, service_items
 from hotline.web import forms
+from hotline.web.admin.layout import ROWS
 from hotline.web.gate import actor, db, now, page
+from hotline.web.turning import Turn, turn
 from routing import queries as routing
 
 bp = Blueprint("service_items", __name__, url_prefix="/admin/service-items")
@@ -40,6 +43,9 @@ class ItemsPage:
     rows: Sequence[ItemLine]
     departments: Sequence[tuple[str, str]]
     labels: Mapping[str, str]
+    words: str
+    turn: Turn
+    total: int
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -62,7 +68,7 @@ def add() -> ResponseReturnValue:
     except Invalid as error:
         return render_template("administration/service_items.html", page=_page(typed, error.fields)), 422
     forms.told("success", "服务事项已添加，登记、修改和派单目录中可以选用。")
-    return redirect(url_for("service_items.listed"), 303)
+    return redirect(url_for("service_items.listed", q=typed["code"].strip()), 303)
 
 
 @bp.post("/<int:item_id>/retire")
@@ -76,10 +82,13 @@ def retire(item_id: int) -> ResponseReturnValue:
 
 
 def _page(values: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> ItemsPage:
+    words, cursor = forms.asked("q").strip(), forms.asked("cursor")
     with db().read() as session:
-        rows = queries.service_items(session, every=True)
+        found = queries.service_items(session, every=True)
         units = routing.departments(session)
     names = {unit.code: unit.name for unit in units}
+    wanted = [row for row in found if words in row.name or words in row.code]
+    shown = among(wanted, cursor=cursor, limit=ROWS, key=lambda row: row.id)
     return ItemsPage(
         rows=[
             ItemLine(
@@ -89,10 +98,13 @@ def _page(values: Mapping[str, str], errors: Mapping[str, Sequence[str]]) -> Ite
                 department=names.get(row.department, row.department),
                 retired=f"{row.retired_on:%Y-%m-%d}" if row.retired_on else "",
             )
-            for row in rows
+            for row in shown.rows
         ],
         departments=[(unit.code, unit.name) for unit in units],
         labels=FIELDS,
+        words=words,
+        turn=turn(shown, cursor=cursor, endpoint="service_items.listed", q=words or None),
+        total=len(wanted),
         values=values,
         errors=errors,
     )
