@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import http.client
 import platform
 import shutil
@@ -79,16 +78,16 @@ def measure(house: House, size: int, *, present: int, seconds: float, spike_seco
     house.start_processes()
     driver = Driver(house.port, house.tokens)
     lines = [f"## {size:,} tickets", "", f"Seeded in {took:.0f} s.", "", HEAD]
-    asyncio.run(driver.users(5, 5))
+    driver.users(5, 5)
     for count in USERS:
-        found = asyncio.run(driver.users(count, seconds))
+        found = driver.users(count, seconds)
         say(found.row() + str(dict(found.errors) or ""))
         lines.append(found.row())
     for count in PEAK_USERS:
-        peak = asyncio.run(driver.full(count, seconds))
+        peak = driver.full(count, seconds)
         say(peak.row() + str(dict(peak.errors) or ""))
         lines.append(peak.row())
-    for found in asyncio.run(driver.spike(SPIKE, spike_seconds)):
+    for found in driver.spike(SPIKE, spike_seconds):
         say(found.row() + str(dict(found.errors) or ""))
         lines.append(found.row())
     memory = house.memory()
@@ -103,7 +102,7 @@ def measure(house: House, size: int, *, present: int, seconds: float, spike_seco
 
 def intake(house: House, driver: Driver) -> list[str]:
     """Compare taking complaints in over HTTP with what the database alone does for the same rows."""
-    over_http = asyncio.run(driver.creations(1_000, users=8))
+    over_http = driver.creations(1_000, users=8)
     alone = database_alone(house.url, count=2_000, connections=4)
     line = (
         f"Intake: {over_http:.0f} complaints/s over HTTP (8 users), {alone:.0f}/s by the database alone for the same"
