@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, get_flashed_messages, request, url_for
+from flask import Flask, Request, Response, get_flashed_messages, request, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
+from typing_extensions import override
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from hotline.core.settings import Settings
@@ -63,6 +66,9 @@ from hotline.web.desks import supervision as supervision_desk
 from hotline.web.desks import transfers as transfers_desk
 from hotline.web.desks import vetting as vetting_desk
 from hotline.wiring import Installation, open_installation
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 BUILD: Final = "0.1.0"
 CSP: Final = (
@@ -141,6 +147,9 @@ def create_app(installation: Installation | None = None) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["hotline"] = tools
+    app.session_interface = _Sessions()
+    transport = (("Strict-Transport-Security", "max-age=31536000"),) if tools.settings.secure_cookies else ()
+    app.wsgi_app = _saying(app.wsgi_app, (*_ALWAYS, *transport))  # type: ignore[assignment,method-assign]
     if tools.settings.trusted_proxies:
         hops = tools.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -180,6 +189,16 @@ def _form_stood_on() -> str:
     return gate.inside(f"{came_from.path}{'?' if came_from.query else ''}{came_from.query}")
 
 
+class _Sessions(SecureCookieSessionInterface):
+    """The browser's signed cookie; who sends none, as every program does, costs no look at signatures."""
+
+    @override
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
+
+
 #: What every answer says; no view says any of it itself, so nothing has to be looked for first.
 _ALWAYS: Final = (
     ("X-Content-Type-Options", "nosniff"),
@@ -190,11 +209,20 @@ _ALWAYS: Final = (
 )
 
 
+def _saying(answer: WSGIApplication, headers: Sequence[tuple[str, str]]) -> WSGIApplication:
+    """Return the application with these headers on every answer of it, put there as the server takes them."""
+
+    def saying(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        def begin(status: str, given: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+            return start(status, [*given, *headers], *error)
+
+        return answer(environ, begin)
+
+    return saying
+
+
 def _headers(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", CSP)
-    response.headers.extend(_ALWAYS)
-    if gate.tools().settings.secure_cookies:
-        response.headers["Strict-Transport-Security"] = "max-age=31536000"
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
     return response

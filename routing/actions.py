@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from hotline.core import outbox
 from hotline.core.clock import local
-from hotline.core.db import constraint_of, mark_written, write_new
+from hotline.core.db import constraint_of, mark_written, run, write_new
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
 from hotline.core.permissions import Actor, Permission, Role, require
 from hotline.core.personal_data import PersonalKind, find, redact
@@ -344,7 +344,7 @@ def end_dispatch(session: Session, *, ticket_id: int, withdrawn: bool, now: date
     """End the dispatch of a ticket that has been closed, if it has one; returns what else is to be ended."""
     ending = Ending.WITHDRAWN if withdrawn else Ending.CLOSED
     told = {"of_ticket": ticket_id, "ended": now, "why": ending}
-    left = session.connection().execute(_END_DISPATCH, told).one()
+    left = run(session, _END_DISPATCH, told).one()
     for known in session.identity_map.values():
         if isinstance(known, Dispatch) and known.ticket_id == ticket_id and known.is_current and not known.ended_at:
             mark_written(known, {"ended_at": now, "ending": ending})

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final, TypeVar
+from functools import lru_cache
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 import psycopg
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ClauseElement,
+    ColumnDefault,
     Connection,
     CursorResult,
     DateTime,
@@ -31,6 +35,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached, sessionmaker
 from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
+from sqlalchemy.sql.compiler import SQLCompiler
 from typing_extensions import override
 
 from hotline.core.errors import Conflict, Invalid, NotFound, Unavailable
@@ -252,8 +257,7 @@ def write(session: Session, statement: Executable, values: Mapping[str, Any] | S
     an object and a statement for each cost more processor time than the database did. What the session still holds is
     not written first, so the rows that `values` point at must be there. See docs/decisions/0028.
     """
-    result: CursorResult[Any] = session.connection().execute(statement, values)
-    return result.rowcount
+    return run(session, statement, values).rowcount
 
 
 def write_new(
@@ -264,13 +268,70 @@ def write_new(
     Its columns' defaults must stand in `values`, so that nothing has to be asked for afterwards; `extra` are parameters
     of the statement that are no columns.
     """
-    made = session.connection().execute(statement, {**values, **extra}).one()
+    made = run(session, statement, {**values, **extra}).one()
     row = model()
     # Nothing listens to a column of a row that stands in the table already, and the session must not write it again.
     instance_dict(row).update(values, **made._mapping)  # noqa: SLF001 - the row as a mapping; the underscore is its name
     make_transient_to_detached(row)
     session.add(row)
     return row
+
+
+def run(
+    session: Session, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
+    """Run a statement that was made once, in the session's transaction, and return what it answers.
+
+    Its text and what its values pass through are worked out the first time only (docs/decisions/0057). So columns come
+    back as the driver reads them: numbers, texts, moments and JSON, but the text of an enumeration, not its member.
+    """
+    connection = session.connection()
+    if not isinstance(values, Mapping):
+        if len(values) != 1:
+            return connection.execute(statement, values)
+        (values,) = values
+    plain = _plain(statement, tuple(values), connection.dialect)
+    if plain is None:
+        return connection.execute(statement, values)
+    given = {**plain.always, **values}
+    for name, through in plain.through:
+        given[name] = through(given[name])
+    return connection.exec_driver_sql(plain.text, given, execution_options=plain.options)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A statement as the driver takes it."""
+
+    text: str
+    options: Mapping[str, Any]
+    #: Values that go with it whatever else does, and what values of some names pass through.
+    always: Mapping[str, Any]
+    through: Sequence[tuple[str, Callable[[Any], Any]]]
+
+
+@lru_cache(maxsize=1_000)
+def _plain(statement: Executable, names: tuple[str, ...], dialect: Dialect) -> _Plain | None:
+    """Return the plain form of a statement that gets values of these names; nothing where its text depends on them."""
+    compiled = cast("ClauseElement", statement).compile(dialect=dialect, column_keys=list(names))
+    if not isinstance(compiled, SQLCompiler) or compiled.update_prefetch:
+        return None
+    usual = {}
+    for column in compiled.insert_prefetch:
+        if not isinstance(column.default, ColumnDefault) or not column.default.is_scalar:
+            return None
+        usual[column.key] = column.default.arg
+    always, through = {}, []
+    for bind, name in compiled.bind_names.items():
+        given = bind.key in names
+        if bind.expanding or bind.literal_execute or (bind.required and not given) or (given and name != bind.key):
+            return None
+        if not given:
+            always[name] = usual.get(name, bind.effective_value)
+        process = bind.type.dialect_impl(dialect).bind_processor(dialect)
+        if process is not None:
+            through.append((name, process))
+    return _Plain(str(compiled), statement.get_execution_options(), always, tuple(through))
 
 
 def mark_written(row: object, values: Mapping[str, Any]) -> None:

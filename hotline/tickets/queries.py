@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from hotline.core.db import keyring_of
+from hotline.core.db import keyring_of, run
 from hotline.core.errors import NotFound
 from hotline.core.permissions import Role
 from hotline.core.text import quoted, search_words
@@ -150,7 +150,7 @@ _HANDLERS: Final = select(JournalEntry.by_id).where(
 def handlers_of(session: Session, ticket_id: int, acts: Iterable[Act]) -> set[int]:
     """Return the users who did any of these acts to the ticket."""
     # Lines of the journal are written as soon as they are made, so nothing that the session still holds is missed.
-    rows = session.connection().execute(_HANDLERS, {"of_ticket": ticket_id, "acts": [act.value for act in acts]})
+    rows = run(session, _HANDLERS, {"of_ticket": ticket_id, "acts": [act.value for act in acts]})
     return {row.by_id for row in rows}
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from hotline.core.clock import local
+from hotline.core.db import run
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.text import clean_line
@@ -211,7 +212,7 @@ def applied(
     now: datetime,
 ) -> Applied:
     """Return what a dispatch keeps of the catalogue; asks next to nothing of the database."""
-    version_id: int | None = session.connection().execute(_ID_IN_FORCE, {"at": now}).scalar()
+    version_id: int | None = run(session, _ID_IN_FORCE, {"at": now}).scalar()
     if version_id is None:
         return Applied()
     if category_id is None and not service_item:

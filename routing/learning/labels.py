@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, DateTime, Row, Table, bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from hotline.core.db import write
+from hotline.core.db import run, write
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Category, Ticket
 from hotline.tickets.vocabulary import RequestType
@@ -167,9 +167,7 @@ def record_all(
         }
         for task, (label, provenance) in labels.items()
     ]
-    written = session.connection().execute(
-        _KEEP, {"given": rows, "of_ticket": ticket_id, "now": now, "by_id": by_id, "ranks": _RANKS}
-    )
+    written = run(session, _KEEP, {"given": rows, "of_ticket": ticket_id, "now": now, "by_id": by_id, "ranks": _RANKS})
     kept = {LabelTask(row.task): row.superseded_at for row in written}
     return {
         task: Kept(weight=STANDING[provenance].weight, superseded_at=kept.get(task), again=task not in kept)
@@ -192,9 +190,9 @@ def dispatched(
     The first decision also judges what the model suggested: did the two agree?
     """
     told = {"of_ticket": ticket.id, "chosen": department.id, "judged": now}
-    said = max(session.connection().execute(_JUDGE, told).all(), key=lambda row: row.id, default=None)
+    said = max(run(session, _JUDGE, told).all(), key=lambda row: row.id, default=None)
     if said is None and again:
-        said = session.connection().execute(_LAST_SAID, {"of_ticket": ticket.id}).first()
+        said = run(session, _LAST_SAID, {"of_ticket": ticket.id}).first()
     code = (
         session.scalar(select(Category.code).where(Category.id == ticket.category_id)) if ticket.category_id else None
     )

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
 from hotline.core import outbox
-from hotline.core.db import keyring_of
+from hotline.core.db import keyring_of, run
 from hotline.core.errors import Conflict, Invalid, NotFound, WrongState
 from hotline.core.permissions import SYSTEM, Actor, Permission, Role, require
 from hotline.core.personal_data import redact
@@ -229,7 +229,7 @@ def close_incident(session: Session, *, incident_id: int, by: Actor, now: dateti
 
 def pass_on(session: Session, *, ticket_id: int, dispatch_id: int) -> None:
     """Announce that members wait for this answer, if there are any."""
-    if session.connection().execute(_SOMEBODY_WAITS, {"for_main": ticket_id}).scalar_one():
+    if run(session, _SOMEBODY_WAITS, {"for_main": ticket_id}).scalar_one():
         at = session.scalars(_passed(dispatch_id)).one().at
         outbox.publish(session, MainAnswered(ticket_id=ticket_id, dispatch_id=dispatch_id), now=at)
 
