@@ -10,8 +10,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
+import psycopg
 
 from classifier.default import ensure_default_model
 from classifier.duplicates import SKETCH_VERSION
@@ -21,7 +23,7 @@ from hotline.core.settings import Settings
 from hotline.migrate import upgrade
 from hotline.people.actions import create_user, issue_token
 from hotline.runtime.broker import PrivateBroker
-from hotline.runtime.postgres import PrivatePostgres
+from hotline.runtime.postgres import DATABASE, PORT, SUPERUSER, PrivatePostgres
 from hotline.tickets.actions import set_setting
 from hotline.tickets.models import Category, InstallationSetting
 from hotline.wiring import open_installation
@@ -99,6 +101,14 @@ class House:
             done = {"version": SKETCH_VERSION, "below": 1}
             session.add(InstallationSetting(name=duplicates.PROGRESS, value=done, changed_at=now))
         tools.db.close()
+
+    def settle(self) -> None:
+        """Write out what was seeded, as a house that has been open for years has done long ago."""
+        socket = urlsplit(self.url)
+        with psycopg.connect(
+            host=parse_qs(socket.query)["host"][0], port=PORT, user=SUPERUSER, dbname=DATABASE, autocommit=True
+        ) as connection:
+            connection.execute("CHECKPOINT")
 
     def start_processes(self, *, workers: int = 4, threads: int = 16) -> None:
         """Start web, worker and scheduler as `hotline run` does, and wait for the web."""

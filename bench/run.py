@@ -75,6 +75,7 @@ def measure(house: House, size: int, *, present: int, seconds: float, spike_seco
     keyring = Keyring.load(Settings.from_environment(house.environment).keys)
     took = seed(house.url, size - present, keyring=keyring)
     say(f"seeded to {size:,} tickets in {took:.0f} s")
+    house.settle()
     house.start_processes()
     driver = Driver(house.port, house.tokens)
     lines = [f"## {size:,} tickets", "", f"Seeded in {took:.0f} s.", "", HEAD]

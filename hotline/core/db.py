@@ -251,7 +251,7 @@ def _statements_kept(connection: Connection) -> Iterator[None]:
 
 
 def write(session: Session, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> int:
-    """Run a statement that was made once, at import, with these values; returns how many rows it touched.
+    """Run a statement that was made once, at import, with these values; returns how many rows one set of them touched.
 
     For lines that are written and never looked at again in the same transaction (journal, outbox, attempts): building
     an object and a statement for each cost more processor time than the database did. What the session still holds is
@@ -282,8 +282,9 @@ def run(
 ) -> CursorResult[Any]:
     """Run a statement that was made once, in the session's transaction, and return what it answers.
 
-    Its text and what its values pass through are worked out the first time only (docs/decisions/0057). So columns come
-    back as the driver reads them: numbers, texts, moments and JSON, but the text of an enumeration, not its member.
+    It is one of tables, not of classes. Its text and what its values pass through are worked out the first time only
+    (docs/decisions/0057). So columns come back as the driver reads them: numbers, texts, moments and JSON, but the text
+    of an enumeration, not its member.
     """
     connection = session.connection()
     if not isinstance(values, Mapping):
@@ -324,7 +325,8 @@ def _plain(statement: Executable, names: tuple[str, ...], dialect: Dialect) -> _
     always, through = {}, []
     for bind, name in compiled.bind_names.items():
         given = bind.key in names
-        if bind.expanding or bind.literal_execute or (bind.required and not given) or (given and name != bind.key):
+        fixed = not (bind.expanding or bind.literal_execute or bind.callable)
+        if not fixed or (bind.required and not given) or (given and name != bind.key):
             return None
         if not given:
             always[name] = usual.get(name, bind.effective_value)
