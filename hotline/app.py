@@ -20,6 +20,7 @@ from hotline.tickets.vocabulary import LookReason
 from hotline.web import (
     account,
     api,
+    asking,
     desk,
     errors,
     forms,
@@ -158,6 +159,7 @@ def create_app(installation: Installation | None = None) -> Flask:
     csrf.exempt(webhooks.bp)  # a carrier signs what it asks
     gate.guard(app)
     errors.register(app)
+    asking.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.context_processor(_context)

@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from hotline.core.db import Database
+from hotline.core.permissions import Actor, Role
+from hotline.people.actions import issue_token
 from hotline.tickets.queries import by_number, timeline
 from hotline.tickets.states import Act, Outcome, State
 from routing.supervision.sweeping import sweep
@@ -221,6 +223,33 @@ def test_an_administrator_opens_an_account_without_scripts(plain: Callable[..., 
     form.get_by_label("初始密码").fill("Neu-und-lang-2026")
     form.get_by_role("button", name="开通账号").click()
     expect(page.get_by_role("link", name="xinren")).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_cannot_be_taken_back_is_asked_first_with_a_script_and_without(
+    new_context: Callable[..., BrowserContext], live_db: Database, city: City, *, scripts: bool
+) -> None:
+    administrator = Actor(user_id=None, role=Role.ADMINISTRATOR)
+    with live_db.begin() as session:
+        for name in ("一号窗口", "二号窗口"):
+            issue_token(session, name=name, role=Role.DEVICE, user_id=None, by=administrator, now=NOW)
+    page = new_context(java_script_enabled=scripts).new_page()
+    page.goto("/sign-in?next=/admin/tokens")
+    page.get_by_label("用户名").fill("administrator")
+    page.get_by_label("密码").fill(PASSWORD)
+    page.get_by_role("button", name="登录").click()
+    row = page.get_by_role("row").filter(has_text="一号窗口")
+    question = page.get_by_text("停用后使用该令牌的终端或程序将无法访问，确定吗？")
+    row.get_by_role("button", name="停用").click()
+    expect(question).to_be_visible()
+    leave = page.get_by_role("button", name="取消") if scripts else page.get_by_role("link", name="返回")
+    leave.click()
+    expect(row).to_contain_text("有效")
+    row.get_by_role("button", name="停用").click()
+    expect(question).to_be_visible()
+    page.get_by_role("button", name="确定" if scripts else "确认").click()
+    expect(row).to_contain_text("已停用")
+    expect(page.get_by_role("row").filter(has_text="二号窗口")).to_contain_text("有效")
 
 
 @pytest.mark.parametrize(

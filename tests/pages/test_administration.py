@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from flask.testing import FlaskClient
@@ -166,6 +166,29 @@ def test_units_categories_and_items_are_shown_a_page_at_a_time(browser: FlaskCli
         assert f">{last}<" in browser.get(onward).text
         assert f">{last}<" in browser.get(f"{path}?q={last}").text
         assert browser.get(f"{path}?cursor=%25").status_code == 422
+
+
+def test_an_act_whose_question_nobody_has_answered_is_asked_and_not_done(
+    browser: FlaskClient, tools: Installation, client: FlaskClient
+) -> None:
+    browser.post("/admin/tokens", data={"name": "一号窗口", "role": "device"})
+    asked = browser.post("/admin/tokens/1/end", data={"unasked": "确定<吗>？", "kept": ["一", "二"], "csrf_token": "x"})
+    assert asked.status_code == 200
+    form = next(one for one in Page(asked.text, path="").forms if one.action == "/admin/tokens/1/end")
+    assert "确定&lt;吗&gt;？" in asked.text
+    assert [(one.name, one.value) for one in form.fields if one.kind == "hidden"][-2:] == [
+        ("kept", "一"),
+        ("kept", "二"),
+    ]
+    assert "unasked" not in form.names
+    assert "已停用" not in browser.get("/admin/tokens").text
+    assert browser.post("/admin/tokens/1/end", data={"kept": "一"}).status_code == 303
+    assert "已停用" in browser.get("/admin/tokens").text
+    # Behind the door: nobody is asked what he may not do, and a citizen is never asked.
+    with tools.db.begin() as session:
+        make_user(session, Role.OPERATOR, login="the.operator", now=datetime(2026, 10, 8, tzinfo=UTC))
+    sign_in(client, "the.operator")
+    assert client.post("/admin/tokens/1/end", data={"unasked": "确定吗？"}).status_code == 403
 
 
 def test_settings_are_checked_and_kept(browser: FlaskClient, tools: Installation) -> None:

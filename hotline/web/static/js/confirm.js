@@ -1,4 +1,5 @@
-/* data-confirm="question" on a button, a form or a link: asks before it acts. */
+/* data-confirm="question" on a button, a form or a link: asks before it acts. A button that would have the question asked on a page of its own (name
+   "unasked", hotline/web/asking.py) does not send it once it was answered here. */
 "use strict";
 (() => {
   const agreed = new WeakSet();
@@ -51,6 +52,7 @@
       ask(question, button?.classList.contains("btn-outline-danger") ?? false).then((yes) => {
         if (!yes) return button?.focus();
         agreed.add(form);
+        if (button?.name === "unasked") button.removeAttribute("name");
         form.requestSubmit(button ?? undefined);
       });
     },
