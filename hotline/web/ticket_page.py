@@ -5,51 +5,52 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from flask import url_for
 
 from callbacks import queries as callback_queries
-from callbacks.models import BadReview, CitizenRating
-from callbacks.queries import CallbackStory
 from hotline.core.permissions import Actor, Permission
 from hotline.tickets import queries, transfers
 from hotline.tickets.actions import may_reveal
-from hotline.tickets.models import Attachment, Ticket
+from hotline.tickets.models import Ticket
 from hotline.tickets.queries import TimelineEntry
 from hotline.tickets.refusals import REFUSALS
-from hotline.tickets.states import HANDLING, MOVES, Act, State, acts_from
+from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Kind, Urgency
 from hotline.web import labels, present, ticket_search
 from hotline.web.desks import hints
 from hotline.web.desks import relations as relations_desk
 from hotline.web.desks import supervision as supervision_desk
 from hotline.web.desks import transfers as transfers_desk
-from hotline.web.desks.part import PartRow, part_row
 from hotline.web.gate import db
 from hotline.web.labels import Label
 from hotline.web.present import DeadlineView, TimelineItem
 from hotline.web.revealing import REVEALABLE, reveal_href
+from hotline.web.ticket_parts import (
+    CallbackPart,
+    DispatchPart,
+    Fact,
+    FilePart,
+    RatingPart,
+    ReviewPart,
+    SuggestionPart,
+    callback_part,
+    dispatch_part,
+    file_part,
+    rating_part,
+    review_part,
+    suggestion_part,
+)
 from hotline.web.ticket_search import SearchRow
+from hotline.web.ticket_ways import Way, part_ways, ways
 from routing import lists
 from routing import queries as routing
 from routing.answers import parts
-from routing.answers.parts import PartView
 from routing.catalogue.editions import TERRITORIAL
-from routing.clocks.profiles import ClockName
-from routing.clocks.steps import CLOCK_LABELS
-from routing.models import Ending, Suggestion
 from routing.queries import DispatchView
 from routing.relations import duplicates
 
-_CLOCKS: Final = (
-    ClockName.SIGN,
-    ClockName.CONTACT,
-    ClockName.RETURN,
-    ClockName.FEEDBACK,
-    ClockName.HANDLE,
-    ClockName.TOTAL,
-)
 _CALLERS_ACTS: Final = frozenset({Act.CONFIRM, Act.GIVE_UP_CALLING, Act.DECLINE_CALLBACK, Act.REWORK})
 _UNITS_ACTS: Final = frozenset(
     {Act.SIGN, Act.CONTACT, Act.ANSWER, Act.ASK_RETURN, Act.WITHDRAW_RETURN, Act.RECTIFY, Act.ACCOUNT}
@@ -59,160 +60,12 @@ _MOST_EARLIER: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fact:
-    """A name and what is known under it."""
-
-    label: str
-    words: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Personal:
     """Something of the citizen, masked, and where to ask for it; no address: this person may not."""
 
     label: str
     masked: str
     reveal: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """One thing that this person can do with the ticket now."""
-
-    words: str
-    href: str
-    tone: str = "secondary"
-    key: str | None = None
-    icon: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Why:
-    """One deadline with the steps that lead to it."""
-
-    label: str
-    due: str
-    steps: Sequence[str]
-    confirmed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnswerPart:
-    """What a department fed back."""
-
-    at: str
-    internal_note: str
-    public_answer: str
-    found_true: str
-    beyond_duty: bool
-    solved: Label
-    plan: str
-    plan_on: str
-    left_out_why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class DispatchPart:
-    """The ticket in the hands of one department."""
-
-    id: int
-    department: str
-    round: str
-    current: bool
-    automatic: bool
-    reason: str
-    sent_at: str
-    sent_by: str
-    signed_at: str
-    signed_by: str
-    contacted_at: str
-    ending: Label
-    sign_deadline: DeadlineView
-    deadline: DeadlineView
-    profile: str
-    #: The edition of the dispatch catalogue and the class of limits under which it went out, in words.
-    catalogue: str
-    why: Sequence[Why]
-    answer: AnswerPart | None
-    #: What co-handlers and departments below did of it.
-    parts: Sequence[PartRow]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttemptPart:
-    """One ringing."""
-
-    at: str
-    outcome: Label
-    note: str
-    by: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallbackPart:
-    """One callback: what was said, and, for those who call, what is planned and how often it rang."""
-
-    round: str
-    verdict: Label | None
-    planned: str
-    done_at: str
-    done_by: str
-    said: Sequence[Fact]
-    reason: str
-    attempts: Sequence[AttemptPart]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RatingPart:
-    """What the citizen says himself."""
-
-    stars: int
-    words: str
-    at: str
-    round: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """Something that the model proposes."""
-
-    name: str
-    chance: str
-    percent: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuggestionPart:
-    """What the model said of the ticket."""
-
-    at: str
-    version: str
-    departments: Sequence[Candidate]
-    categories: Sequence[Candidate]
-    risks: Sequence[hints.Risk]
-    reason: str
-    verdict: Label
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilePart:
-    """One attachment."""
-
-    href: str
-    name: str
-    size: str
-    at: str
-    public: bool
-    icon: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReviewPart:
-    """A bad review and what was found."""
-
-    facts: Sequence[Fact]
-    verdict: Label | None
-    rectification: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,12 +158,12 @@ def page_of(
         content=hints.marked(ticket.content, suggestion.body if suggestion else {}, field="body"),
         reveal_content=reveal_href(ticket, "content") if open_eyes and "content" in sealed else None,
         stages=_stages(ticket, now=now),
-        dispatches=[_dispatch(row, shared, by=by, now=now) for row in reversed(dispatches)],
-        callbacks=[part for row in reversed(callbacks) if (part := _callback(row, by=by, now=now))],
-        ratings=[_rating(row, now=now) for row in ratings],
-        suggestion=_suggestion(suggestion, names, now=now) if suggestion else None,
-        review=_review(review, now=now) if review else None,
-        files=[_file(row, ticket, now=now) for row in files],
+        dispatches=[dispatch_part(row, shared, by=by, now=now) for row in reversed(dispatches)],
+        callbacks=[part for row in reversed(callbacks) if (part := callback_part(row, by=by, now=now))],
+        ratings=[rating_part(row, now=now) for row in ratings],
+        suggestion=suggestion_part(suggestion, names, now=now) if suggestion else None,
+        review=review_part(review, now=now) if review else None,
+        files=[file_part(row, ticket, now=now) for row in files],
         earlier=[
             ticket_search.row(row, href=url_for("tickets.show", number=row.number), now=now)
             for row in earlier
@@ -319,7 +172,7 @@ def page_of(
         repeats=ticket.repeats,
         repeats_number=repeats_number,
         timeline=_timeline(entries, dispatches, by=by, now=now),
-        ways=[*_part_ways(shared, by=by), *ways(ticket, dispatches, callbacks, entries, by=by)],
+        ways=[*part_ways(shared, by=by), *ways(ticket, dispatches, callbacks, entries, by=by)],
         can_note=by.can(Permission.TICKET_NOTE),
         supervision=supervision_desk.history(by, ticket.id),
         kin=relations_desk.kin(by, ticket.id),
@@ -329,87 +182,6 @@ def page_of(
         note=note,
         errors=errors or {},
     )
-
-
-def _part_ways(shared: Sequence[PartView], *, by: Actor) -> list[Way]:
-    """Return the way to the part that one's own department has to do."""
-    mine = [one for one in shared if one.row.department_id in by.department_ids and one.row.ended_at is None]
-    if not mine or not by.can(Permission.TICKET_ANSWER) or mine[-1].lead_id in by.department_ids:
-        return []
-    href = url_for("part.show", subtask_id=mine[-1].row.id)
-    return [Way(words="办理协办任务", href=href, tone="primary", key="alt+r", icon="git-merge")]
-
-
-def ways(
-    ticket: Ticket,
-    dispatches: Sequence[DispatchView],
-    callbacks: Sequence[CallbackStory],
-    entries: Sequence[TimelineEntry],
-    *,
-    by: Actor,
-) -> list[Way]:
-    """Return what the map offers from here, what this person was granted, and what he himself may do in this case."""
-    offered = {act for act in acts_from(ticket.state, ticket.kind) if by.can(MOVES[act].permission)}
-    holder = next((row for row in dispatches if row.is_current and not row.ended_at), None)
-    holds = holder is not None and holder.department_id in by.department_ids
-    waiting = next((story.callback for story in callbacks if story.callback.done_at is None), None)
-    handled = {entry.by_id for entry in entries if entry.act in HANDLING}
-    number = ticket.number
-    found = []
-    if Act.DISPATCH in offered:
-        found.append(Way(words="派单", href=f"/dispatch/{number}", tone="primary", key="alt+p", icon="send"))
-    if holds and offered & {Act.SIGN, Act.ANSWER, Act.CONTACT, Act.ASK_RETURN}:
-        words = "签收办理" if Act.SIGN in offered else "办理答复"
-        found.append(
-            Way(words=words, href=f"/department/{number}", tone="primary", key="alt+r", icon="clipboard-check")
-        )
-    if ticket.state in {State.REGISTERED, State.DISPATCHED, State.SIGNED}:
-        found += _duty_ways(number, by=by, holds=holds)
-    if waiting is not None and Act.CALL in offered and by.user_id not in handled:
-        found.append(
-            Way(words="回访", href=f"/callbacks/{waiting.id}", tone="primary", key="alt+h", icon="phone-outgoing")
-        )
-    if any(row.is_current for row in dispatches):
-        found.append(Way(words="协办", href=f"/tickets/{number}/parts", icon="git-merge"))
-    if dispatches:
-        found.append(Way(words="时限说明", href=f"/tickets/{number}/deadlines", icon="clock-hour-4"))
-    if ticket.kind is Kind.BAD_REVIEW and Act.VERIFY in offered:
-        found.append(Way(words="差评认定", href="/reviews", icon="gavel"))
-    found += [
-        Way(words=words, href=url_for(f"tickets.{endpoint}", number=number), key=key, icon=icon, tone=tone)
-        for act, words, endpoint, key, icon, tone in (
-            (Act.ANSWER_DIRECTLY, "直接答复", "answer_form", "alt+r", "message", "secondary"),
-            (Act.REFUSE, "不予受理", "refuse_form", "alt+j", "ban", "secondary"),
-            (Act.TRANSFER, "转接", "transfer_form", "alt+t", "arrow-forward-up", "secondary"),
-            (Act.REWORK, "重办", "rework_form", None, "refresh", "secondary"),
-            (Act.AMEND, "修改", "edit_form", None, "edit", "secondary"),
-            (Act.WITHDRAW, "撤单", "withdraw_form", None, "x", "danger"),
-        )
-        if act in offered and (act is not Act.REWORK or (dispatches and waiting is None))
-    ]
-    if by.can(Permission.HARASSMENT_MARK) and ticket.phone_index is not None and ticket.kind is Kind.CONCERN:
-        found.append(Way(words="骚扰来电", href=url_for("harassment.caller", number=number), icon="ban"))
-    if by.can(Permission.TICKET_MERGE) and ticket.kind is Kind.CONCERN and ticket.state is not State.CLOSED:
-        found.append(Way(words="并单", href=url_for("relations.merge_form", number=number), icon="git-merge"))
-    found += [
-        Way(words=words, href=url_for(f"notices.{endpoint}", number=number), key=key, icon=icon)
-        for act, words, endpoint, key, icon in (
-            (Act.URGE, "催办", "urge_form", "alt+u", "bell"),
-            (Act.SUPERVISE, "督办", "supervise_form", "alt+k", "alert-triangle"),
-        )
-        if act in offered
-    ]
-    return found
-
-
-def _duty_ways(number: str, *, by: Actor, holds: bool) -> list[Way]:
-    """Return the ways that settle whose duty the ticket is."""
-    found = []
-    if by.can(Permission.DISPUTE_CONVENE) or (holds and by.can(Permission.DISPUTE_ARGUE)):
-        found.append(Way(words="提请职责裁定", href=url_for("disputes.ask_form", number=number), icon="scale"))
-    if by.can(Permission.TICKET_DESIGNATE):
-        found.append(Way(words="指定承办", href=url_for("disputes.designate_form", number=number), icon="flag"))
-    return found
 
 
 def _flags(ticket: Ticket) -> list[Label]:
@@ -507,158 +279,6 @@ def _stages(ticket: Ticket, *, now: datetime) -> list[tuple[str, str, str | None
         (words, "done" if step <= at else "current" if step == at + 1 else "todo", when(moment) if step <= at else None)
         for words, moment, step in rows
     ]
-
-
-def _round(number: int) -> str:
-    return f"重办第 {number} 轮" if number else "首次办理"
-
-
-def _dispatch(row: DispatchView, shared: Sequence[PartView], *, by: Actor, now: datetime) -> DispatchPart:
-    answer = row.answer
-    ended = row.answered_at or row.ended_at
-    return DispatchPart(
-        id=row.id,
-        department=row.department,
-        round=_round(row.round),
-        current=row.is_current and row.ended_at is None,
-        automatic=row.automatic,
-        reason=row.reason,
-        sent_at=present.moment(row.sent_at),
-        # A round of rework is sent by whoever called the citizen; the unit does not learn who that was.
-        sent_by=(row.sent_by if not row.round or by.can(Permission.TICKET_VIEW_ALL) else "")
-        or ("系统" if row.automatic else ""),
-        signed_at=present.moment(row.signed_at),
-        signed_by=row.signed_by,
-        contacted_at=present.moment(row.contacted_at),
-        ending=labels.label(Ending(row.ending)) if row.ending else Label(""),
-        sign_deadline=present.deadline(row.sign_due_at, now=now, done_at=row.signed_at or row.ended_at),
-        deadline=present.deadline(row.due_at, now=now, done_at=ended),
-        profile=present.profile(row.profile),
-        catalogue=" · ".join(
-            [f"派单目录第 {row.edition} 版"] * (row.edition is not None)
-            + [f"时限类别 {row.sla_class}"] * bool(row.sla_class)
-        ),
-        why=_why(row),
-        answer=AnswerPart(
-            at=present.moment(answer.at),
-            internal_note=answer.internal_note,
-            public_answer=answer.public_answer,
-            found_true="属实" if answer.found_true else "不属实",
-            beyond_duty=answer.beyond_duty,
-            solved=labels.label(answer.solved),
-            plan=answer.plan,
-            plan_on=present.day(answer.plan_on),
-            left_out_why=answer.left_out_why,
-        )
-        if answer
-        else None,
-        parts=[part_row(one, paper=True) for one in shared if one.row.dispatch_id == row.id],
-    )
-
-
-def _why(row: DispatchView) -> list[Why]:
-    return [
-        Why(
-            label=CLOCK_LABELS[clock],
-            due=present.moment(datetime.fromisoformat(str(told["due"]))),
-            steps=[str(step) for step in told.get("steps", ())],
-            confirmed=bool(told.get("confirmed", True)),
-        )
-        for clock in _CLOCKS
-        if (told := row.steps.get(clock.value))
-    ]
-
-
-def _callback(story: CallbackStory, *, by: Actor, now: datetime) -> CallbackPart | None:
-    """Return a callback; a unit learns what was said and never that, or how often, its ticket is being called about."""
-    row, calls = story.callback, by.can(Permission.CALLBACK_VIEW)
-    if row.done_at is None and not calls:
-        return None
-    said = (
-        ("是否答复", None if row.replied is None else "已答复" if row.replied else "未答复"),
-        ("是否解决", labels.words(row.solved)),
-        ("过程满意", labels.words(row.process)),
-        ("结果满意", labels.words(row.result)),
-    )
-    return CallbackPart(
-        round=_round(row.round),
-        verdict=labels.label(row.verdict) if row.verdict else None,
-        planned=present.short(row.planned_at, now=now) if row.done_at is None else "",
-        done_at=present.moment(row.done_at),
-        done_by=story.done_by if calls else "",
-        said=[Fact(label=label, words=words) for label, words in said if words],
-        reason=row.reason,
-        attempts=[
-            AttemptPart(
-                at=present.moment(attempt.at), outcome=labels.label(attempt.outcome), note=attempt.note, by=name
-            )
-            for attempt, name in story.attempts
-        ]
-        if calls
-        else [],
-    )
-
-
-def _rating(row: CitizenRating, *, now: datetime) -> RatingPart:
-    return RatingPart(stars=row.stars, words=row.words, at=present.short(row.at, now=now), round=_round(row.round))
-
-
-def _suggestion(row: Suggestion, names: Mapping[str, str], *, now: datetime) -> SuggestionPart:
-    if row.agreed is None:
-        verdict = Label("未由人工裁定")
-    else:
-        verdict = Label("与人工派单一致", "success") if row.agreed else Label("人工另派", "warning")
-    return SuggestionPart(
-        at=present.short(row.made_at, now=now),
-        version=row.model_version,
-        departments=_candidates(row.body.get("departments", ()), names),
-        categories=_candidates(row.body.get("category", ()), {}),
-        risks=hints.risks(row.body),
-        reason=row.reason,
-        verdict=verdict,
-    )
-
-
-def _candidates(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[Candidate]:
-    """Name the candidates in words: as we know their code, else as the model names them, which may be the code."""
-    return [
-        Candidate(
-            name=str(names.get(code := str(row.get("code", ""))) or row.get("name") or code),
-            chance=hints.percent(float(row["p"])),
-            percent=round(float(row["p"]) * 100),
-        )
-        for row in hints.likely(rows)
-    ]
-
-
-def _review(row: BadReview, *, now: datetime) -> ReviewPart:
-    pairs = (
-        ("办理事项", row.service_item),
-        ("服务窗口", row.service_window),
-        ("评价等级", f"{row.stars} 星"),
-        ("评价时间", present.short(row.rated_at, now=now)),
-        ("是否实名", "实名" if row.real_name else "匿名"),
-        ("初步认定", labels.words(row.proposed)),
-        ("认定依据", row.proposed_reason),
-        ("认定时间", present.moment(row.verified_at)),
-        ("整改时间", present.moment(row.rectified_at)),
-    )
-    return ReviewPart(
-        facts=[Fact(label=label, words=words) for label, words in pairs if words],
-        verdict=labels.label(row.verdict) if row.verdict else None,
-        rectification=row.rectification,
-    )
-
-
-def _file(row: Attachment, ticket: Ticket, *, now: datetime) -> FilePart:
-    return FilePart(
-        href=url_for("tickets.file", number=ticket.number, file_id=row.id),
-        name=row.name,
-        size=present.size_words(row.size),
-        at=present.short(row.added_at, now=now),
-        public=row.public,
-        icon="photo" if row.media_type.startswith("image/") else "file-text",
-    )
 
 
 def _timeline(
