@@ -31,6 +31,7 @@ from hotline.web import (
     public,
     revealing,
     tickets,
+    track,
     webhooks,
 )
 from hotline.web.admin import (
@@ -83,6 +84,7 @@ BLUEPRINTS: Final = (
     account.bp,
     desk.bp,
     public.bp,
+    track.bp,
     intake_desk.bp,
     dispatch_desk.bp,
     return_desk.bp,

@@ -117,7 +117,7 @@ HONEST: Final[Mapping[str, str]] = {
     "contact_at": "2026-10-07T10:00",
     "due_at": "2026-10-08T20:00",
     "public_answer": "您好，井盖已于今日更换，感谢您的监督。",
-    "public.add:what": "add",
+    "track.add:what": "add",
     "category_examples.act:act": "save",
     "reviews.confirm:agree": "no",
     "intake.caller:phone": "19900000101",
@@ -190,7 +190,7 @@ LEAST_WRITTEN: Final = 8
 #: Asked by a script, which keeps what was typed itself.
 BY_SCRIPT: Final = frozenset({"revealing.reveal", "intake.caller_name", "intake.caller", "intake.suggest"})
 #: What is wrong is said of the form as a whole: a search box, and number with code, of which neither may be told.
-UNNAMED: Final = frozenset({"tickets.find", "public.track", *BY_SCRIPT})
+UNNAMED: Final = frozenset({"tickets.find", "track.track", *BY_SCRIPT})
 #: Views that take a form which nothing on these walks leads to; each has tests of its own, and no more may join them
 #: unseen.
 NOT_REACHED: Final = frozenset(

@@ -25,7 +25,8 @@ from hotline.tickets import actions as tickets
 from hotline.tickets.models import Attachment, JournalEntry, Ticket
 from hotline.tickets.states import Act, State
 from hotline.tickets.vocabulary import Channel
-from hotline.web.public import ADDITIONS, GUESSES, NUMBER_GUESSES, SUBMISSIONS
+from hotline.web.public import SUBMISSIONS
+from hotline.web.track import ADDITIONS, GUESSES, NUMBER_GUESSES
 from hotline.wiring import Installation
 from routing import actions as routing
 from tests.makers import (
