@@ -23,7 +23,7 @@ from hotline.tickets.states import State, acts_from
 from hotline.tickets.vocabulary import Kind, RequestType, Urgency
 from hotline.web import forms, labels, present
 from hotline.web.desks import dispatch_parts, hints, proposals
-from hotline.web.desks.intake import TRANSFERS
+from hotline.web.desks.call_form import TRANSFERS
 from hotline.web.gate import actor, db, now, page
 from hotline.web.turning import Turn, turn
 from routing import awaiting, lists, telling

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
@@ -17,129 +15,44 @@ from hotline.core.permissions import Permission
 from hotline.core.text import clean, clean_line
 from hotline.intake import actions as intake
 from hotline.intake import exchange, harassment, rules
-from hotline.intake.harassment_rules import HarassmentKind, Step, problems_of_mark
+from hotline.intake.harassment_rules import HarassmentKind
 from hotline.intake.rules import Concern
 from hotline.telephony import actions as telephony
 from hotline.tickets import actions as tickets
 from hotline.tickets import queries as ticket_queries
-from hotline.tickets import transfers
-from hotline.tickets.queries import CategoryNode, Earlier, RegionNode
-from hotline.tickets.refusals import NOT_TEXTED, NR_HARASSMENT, REFUSALS, Refusal
+from hotline.tickets.refusals import NOT_TEXTED, REFUSALS, Refusal
 from hotline.tickets.states import Outcome, State
 from hotline.tickets.transfer_models import Manner
-from hotline.tickets.vocabulary import Channel, NewTicket, RequestType, Urgency
+from hotline.tickets.vocabulary import Channel, RequestType, Urgency
 from hotline.web import forms, labels, present
 from hotline.web.desks import hints
+from hotline.web.desks.call_form import (
+    CHANNELS,
+    FIELDS,
+    FINISHES,
+    MOBILE,
+    TRANSFERS,
+    Typed,
+    plain_lines,
+    read_call,
+    typed_call,
+)
+from hotline.web.desks.call_hints import REGION_KINDS, SuggestPart, assisting, hints_of, numbered
+from hotline.web.desks.caller import caller_part, earlier_row, full_number, ticket_href
 from hotline.web.gate import actor, db, now, page, tools
-from hotline.web.labels import Label
 from routing import actions as routing
 from routing import awaiting, suggesting
 from routing import queries as routing_queries
 from routing.catalogue import territory
-from routing.queries import DepartmentNode
 from routing.relations import duplicates
 from routing.relations import joining as relations
 from routing.relations import queries as relations_queries
 from routing.relations.queries import MainRow
 
 bp = Blueprint("intake", __name__)
-
-#: What goes on in a call, once known: value, words, key, and who may.
-FINISHES: Final = (
-    ("register", "登记待派", "alt+s", Permission.TICKET_REGISTER),
-    ("dispatch", "登记并派单", "alt+p", Permission.TICKET_DISPATCH),
-    ("answer", "直接答复", "alt+r", Permission.TICKET_ANSWER_DIRECTLY),
-    ("refuse", "不予受理", "alt+j", Permission.TICKET_REFUSE),
-    ("transfer", "转接", "alt+t", Permission.TICKET_TRANSFER),
-)
-#: Where a call may be handed over to (domain.md 2.13); "other" is named in words.
-TRANSFERS: Final = (
-    ("110", "110 报警"),
-    ("119", "119 火警"),
-    ("120", "120 急救"),
-    ("122", "122 交通事故"),
-    ("other", "其他热线或单位"),
-)
-FIELDS: Final[Mapping[str, str]] = {
-    "phone": "联系电话",
-    "name": "姓名",
-    "channel": "来源渠道",
-    "address": "联系地址",
-    "place": "事发地点",
-    "request_type": "诉求类型",
-    "urgency": "紧急程度",
-    "category_id": "事件类别",
-    "region_id": "所属区域",
-    "service_item": "服务事项",
-    "company": "涉及单位",
-    "happened_at": "发生时间",
-    "title": "标题",
-    "content": "诉求内容",
-    "finish": "处理方式",
-    "answer": "答复内容",
-    "department_id": "承办单位",
-    "dispatch_reason": "派单说明",
-    "refusal_reason": "不予受理理由",
-    "refusal_words": "对诉求人的说明",
-    "transfer_to": "转往",
-    "transfer_other": "单位名称",
-    "transfer_number": "对方编号",
-    "incident_id": "事件",
-    "transfer_words": "转接说明",
-    "transfer_manner": "转接方式",
-    "other_number": "警情编号",
-    "harassment_kind": "骚扰类型",
-    "evidence": "通话情况",
-}
-_CHANNELS: Final = tuple(channel for channel in Channel if channel not in {Channel.REVIEW, Channel.IMPORT})
 _MOST_REPEAT: Final = 2_000
-_MOST_ANSWER: Final = 5_000
-_FEWEST_DIGITS: Final = 7
-_MOBILE: Final = re.compile(r"1[3-9]\d{9}")
-_KEY: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _FEWEST_CHARACTERS: Final = 4
 _TOLD: Final = "registered"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Typed:
-    """What stands in the form, as it was typed; a refusal gives all of it back."""
-
-    key: str = ""
-    phone: str = ""
-    name: str = ""
-    channel: str = Channel.PHONE.value
-    anonymous: bool = False
-    confidential: bool = False
-    address: str = ""
-    place: str = ""
-    request_type: str = RequestType.HELP.value
-    urgency: str = Urgency.ORDINARY.value
-    category_id: str = ""
-    region_id: str = ""
-    service_item: str = ""
-    company: str = ""
-    happened_at: str = ""
-    title: str = ""
-    content: str = ""
-    finish: str = "register"
-    answer: str = ""
-    department_id: str = ""
-    dispatch_reason: str = ""
-    refusal_reason: str = ""
-    refusal_words: str = ""
-    transfer_to: str = ""
-    transfer_other: str = ""
-    transfer_number: str = ""
-    transfer_words: str = ""
-    transfer_manner: str = Manner.CALL.value
-    harassment_kind: str = ""
-    evidence: str = ""
-    warned: bool = False
-    #: The record of 110 from which the caller comes.
-    other_number: str = ""
-    #: The open incident that the caller belongs to.
-    incident_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,71 +76,6 @@ class IntakePage:
     harassments: Sequence[tuple[str, str]]
     incidents: Sequence[tuple[int, str]]
     most_content: int = rules.MOST_CONTENT
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlierRow:
-    """One earlier ticket beside the call."""
-
-    number: str
-    href: str
-    title: str
-    category: str
-    state: str
-    tone: str
-    #: Where it is, for an open one.
-    with_unit: str
-    age: str
-    iso: str
-    open: bool
-    append_href: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class CallerPart:
-    """What is known of a number; swapped in while one types."""
-
-    #: "waiting": the number is not complete; "known" or "unknown".
-    status: str
-    rows: Sequence[EarlierRow] = ()
-    people: Sequence[str] = ()
-    #: What stands against the number, how far it has come, and what the operator does.
-    harassed: Label | None = None
-    advice: str = ""
-    until: str = ""
-    limited: bool = False
-    #: Filled once the operator asked for the name that goes with the number.
-    name: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hint:
-    """One suggestion that a key takes into the form."""
-
-    field: str
-    words: str
-    #: Form values to set, as in a query string.
-    take: str
-    chance: str = ""
-    reason: str = ""
-    key: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuggestPart:
-    """What the model says of the text so far."""
-
-    #: "waiting": too little text; "ready".
-    status: str
-    offers: Sequence[Hint] = ()
-    assist: Sequence[str] = ()
-    risks: Sequence[hints.Risk] = ()
-    pieces: Sequence[hints.Piece] = ()
-    #: Why there is no category, or what the model could not do, in words.
-    reasons: Sequence[str] = ()
-    model_missing: bool = False
-    alike: Sequence[tuple[EarlierRow, str]] = ()
-    incidents: Sequence[relations.KnownIncident] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,14 +104,14 @@ def new() -> ResponseReturnValue:
 @page(Permission.TICKET_REGISTER)
 def register() -> ResponseReturnValue:
     """Take the call in and finish it the chosen way, in one transaction; the same key registers once."""
-    typed = _typed()
+    typed = typed_call()
     try:
-        concern, checked = _read(typed)
+        concern, checked = read_call(typed)
         with db().begin() as writing:
             registered = _taken_in(writing, typed, concern)
             if not registered.again:
                 _finish(writing, registered, typed)
-            texted = _MOBILE.fullmatch(checked.phone) is not None and bool(registered.query_code)
+            texted = MOBILE.fullmatch(checked.phone) is not None and bool(registered.query_code)
             if texted:
                 telephony.queue_text(
                     writing,
@@ -318,7 +166,7 @@ def done(number: str) -> ResponseReturnValue:
         "intake/done.html",
         page=DonePage(
             number=ticket.number,
-            href=_ticket_href(ticket.number),
+            href=ticket_href(ticket.number),
             heading=heading,
             query_code=str(told.get("code", "")) if ours else "",
             script=script,
@@ -332,15 +180,15 @@ def done(number: str) -> ResponseReturnValue:
 @page(Permission.TICKET_REGISTER)
 def caller() -> ResponseReturnValue:
     """Tell what is known of the number that is being typed; a POST, so that the number is in no address or log."""
-    return render_template("intake/caller.html", part=_caller())
+    return render_template("intake/caller.html", part=caller_part())
 
 
 @bp.post("/intake/caller/name")
 @page(Permission.TICKET_REGISTER)
 def caller_name() -> ResponseReturnValue:
     """Fill in the one name that goes with the number; it is a look at personal data, so the journal keeps it."""
-    part = _caller()
-    phone = _full_number()
+    part = caller_part()
+    phone = full_number()
     if phone is None or len(part.people) != 1:
         return render_template("intake/caller.html", part=part)
     with db().begin() as writing:
@@ -356,7 +204,7 @@ def caller_name() -> ResponseReturnValue:
 @page(Permission.TICKET_REGISTER)
 def append(number: str) -> ResponseReturnValue:
     """Add the call to the caller's earlier ticket instead of opening another (催办/补充, domain.md 1.7 a)."""
-    typed = _typed()
+    typed = typed_call()
     words = clean(typed.content)
     if len(words) > _MOST_REPEAT:
         problem = f"补充内容最多 {_MOST_REPEAT} 字，现有 {len(words)} 字，请删减或另行登记。"
@@ -403,7 +251,7 @@ def appended(number: str) -> ResponseReturnValue:
         "intake/done.html",
         page=DonePage(
             number=ticket.number,
-            href=_ticket_href(ticket.number),
+            href=ticket_href(ticket.number),
             heading="已并入原工单",
             query_code="",
             script=script,
@@ -417,7 +265,7 @@ def appended(number: str) -> ResponseReturnValue:
 @page(Permission.TICKET_REGISTER)
 def suggest() -> ResponseReturnValue:
     """Say what the text looks like while it is being typed; nothing is kept."""
-    title, content = _plain(forms.text("title")), _plain(forms.text("content"))
+    title, content = plain_lines(forms.text("title")), plain_lines(forms.text("content"))
     if len(title.strip()) + len(content.strip()) < _FEWEST_CHARACTERS:
         return render_template("intake/suggest.html", part=SuggestPart(status="waiting"))
     said = tools().suggester.suggest(title, content, at=now())
@@ -425,7 +273,7 @@ def suggest() -> ResponseReturnValue:
     with db().read() as reading:
         categories = ticket_queries.categories(reading)
         regions = ticket_queries.regions(reading)
-        located = territory.locate(reading, _plain(forms.text("place")), title, content, now=now())
+        located = territory.locate(reading, plain_lines(forms.text("place")), title, content, now=now())
         departments = routing_queries.departments(reading, with_parts_only=False)
         chosen = forms.text("region_id").strip()
         region = next((one for one in regions if str(one.id) == chosen), None)
@@ -437,22 +285,22 @@ def suggest() -> ResponseReturnValue:
         holders = awaiting.went_to(reading, [one.ticket.id for one in near])
         items = ticket_queries.service_items(reading)
         incidents = relations.alike(
-            "\n".join((title, content, _plain(forms.text("place")))), relations_queries.known_incidents(reading)
+            "\n".join((title, content, plain_lines(forms.text("place")))), relations_queries.known_incidents(reading)
         )
     part = SuggestPart(
         status="ready",
-        offers=_numbered(
-            _hints(
+        offers=numbered(
+            hints_of(
                 told,
                 categories=categories,
                 departments=departments,
                 region=where,
                 located=located if region is None else territory.Located(),
                 items=hints.items_named(f"{title}\n{content}", [one.name for one in items]),
-                places=[place.text for place in said.places if not place.doubtful and place.kind not in _REGION_KINDS],
+                places=[place.text for place in said.places if not place.doubtful and place.kind not in REGION_KINDS],
             )
         ),
-        assist=_assisting(told, departments),
+        assist=assisting(told, departments),
         risks=hints.risks(told),
         pieces=[
             *hints.marked(title, told, field="title"),
@@ -462,272 +310,9 @@ def suggest() -> ResponseReturnValue:
         reasons=told["reasons"],
         model_missing=tools().suggester.model is None,
         incidents=incidents,
-        alike=[(_earlier(one.ticket, holders), one.chance) for one in hints.duplicates_of(near)],
+        alike=[(earlier_row(one.ticket, holders), one.chance) for one in hints.duplicates_of(near)],
     )
     return render_template("intake/suggest.html", part=part)
-
-
-_REGION_KINDS: Final = frozenset({"district", "street", "community", "city"})
-
-
-def _hints(
-    told: Mapping[str, Any],
-    *,
-    categories: Sequence[CategoryNode],
-    departments: Sequence[DepartmentNode],
-    region: RegionNode | None,
-    located: territory.Located,
-    places: Sequence[str],
-    items: Sequence[str],
-) -> list[Hint]:
-    """Return what can be taken into the form, in the order of its keys; at most nine."""
-    by_code = {node.code: node for node in categories}
-    found = [
-        Hint(
-            field="事件类别",
-            words=by_code[one["code"]].path,
-            take=f"category_id={by_code[one['code']].id}",
-            chance=hints.chance(one["p"]),
-        )
-        for one in hints.likely(told["category"])
-        if one["code"] in by_code
-    ]
-    found += [
-        Hint(
-            field="派往单位",
-            words=one.name,
-            take=urlencode({"finish": "dispatch", "department_id": one.department_id}) if one.department_id else "",
-            chance=one.chance,
-            reason=one.reason,
-        )
-        for one in hints.departments(
-            told,
-            known={node.code: node for node in departments},
-            leads=hints.leads_in(categories),
-            region_code=region.code if region else "",
-            most=2,
-        )
-    ]
-    if told["request_type"]:
-        best = told["request_type"][0]
-        found.append(
-            Hint(
-                field="诉求类型",
-                words=best["name"],
-                take=urlencode({"request_type": best["code"]}),
-                chance=hints.chance(best["p"]),
-            )
-        )
-    if told["urgency"] != Urgency.ORDINARY.value:
-        words = "、".join(told["urgency_words"])
-        found.append(
-            Hint(
-                field="紧急程度",
-                words=told["urgency"],
-                take=urlencode({"urgency": told["urgency"]}),
-                reason=f"文中有“{words}”" if words else "该类别通常如此",
-            )
-        )
-    found += [
-        Hint(field="所属区域", words=one.path, take=f"region_id={one.region_id}", reason=f"文中提到“{one.words}”")
-        for one in ([located.sure] if located.sure else [])
-    ]
-    # Asked, not guessed: each candidate can be taken after the caller was asked.
-    found += [
-        Hint(
-            field="所属区域",
-            words=one.path,
-            take=f"region_id={one.region_id}",
-            reason=f"“{one.words}”不止一处，请向来电人核实",
-        )
-        for one in located.doubtful
-    ]
-    found += [
-        Hint(field="服务事项", words=one, take=urlencode({"service_item": one}), reason="文中提到") for one in items
-    ]
-    if places:
-        found.append(Hint(field="事发地点", words=places[0], take=urlencode({"place": places[0]}), reason="文中提到"))
-    return found
-
-
-def _numbered(found: Sequence[Hint]) -> list[Hint]:
-    """Give the takeable ones the keys alt+1 to alt+9, in order."""
-    at, numbered = 0, []
-    for hint in found:
-        if hint.take and at < 9:  # noqa: PLR2004 - there are nine digits
-            at += 1
-            numbered.append(replace(hint, key=f"alt+{at}"))
-        else:
-            numbered.append(hint)
-    return numbered
-
-
-def _assisting(told: Mapping[str, Any], departments: Sequence[DepartmentNode]) -> list[str]:
-    known = {node.code: node.short_name for node in departments}
-    return [known[one["code"]] for one in hints.likely(told["assist"]) if one["code"] in known]
-
-
-def _caller() -> CallerPart:
-    phone = _full_number()
-    if phone is None:
-        return CallerPart(status="waiting")
-    with db().read() as reading:
-        rows = ticket_queries.earlier_of(reading, phone)
-        people = ticket_queries.callers_on(reading, phone) if rows else []
-        holders = awaiting.went_to(reading, [row.id for row in rows]) if rows else {}
-        known = harassment.of_phone(reading, phone, now=now()) if rows else None
-    marked = known is not None and known.step is not Step.NONE
-    return CallerPart(
-        harassed=labels.label(known.step) if known and marked else None,
-        advice=known.advice if known else "",
-        until=present.moment(known.until) if known else "",
-        limited=known is not None and known.step is Step.LIMITED,
-        status="known" if rows else "unknown",
-        rows=[_earlier(row, holders) for row in rows],
-        people=[person.name_masked for person in people],
-    )
-
-
-def _full_number() -> str | None:
-    """Return the number that was typed, once it is a whole one; 110 while 11012… is being typed is not."""
-    try:
-        phone = rules.normal_phone(forms.text("phone")) if forms.text("phone").strip() else ""
-    except ValueError:
-        return None
-    return phone if len(phone) >= _FEWEST_DIGITS or phone.startswith("9") else None
-
-
-def _earlier(row: Earlier, holders: Mapping[int, str]) -> EarlierRow:
-    label = labels.label(row.outcome if row.outcome is not None else row.state)
-    return EarlierRow(
-        number=row.number,
-        href=_ticket_href(row.number),
-        title=row.title,
-        category=row.category.split(" / ")[-1],
-        state=label.words,
-        tone=label.tone,
-        with_unit=holders.get(row.id, "") if row.state is not State.CLOSED else "",
-        age=f"{present.span_words((now() - row.registered_at).total_seconds())}前",
-        iso=present.iso(row.registered_at),
-        open=row.state is not State.CLOSED,
-        append_href=url_for("intake.append", number=row.number),
-    )
-
-
-def _typed() -> Typed:
-    """Return the form as typed, lines ended as everywhere else."""
-    given: dict[str, Any] = {}
-    for one in fields(Typed):
-        given[one.name] = forms.flag(one.name) if one.type == "bool" else _plain(forms.text(one.name))
-    if not _KEY.fullmatch(given["key"]):
-        given["key"] = uuid.uuid4().hex  # not one of ours: nothing can be compared with it
-    return Typed(**given)
-
-
-def _plain(raw: str) -> str:
-    return raw.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _read(typed: Typed) -> tuple[Concern, NewTicket]:
-    """Return the concern and its checked form, or raise every problem of the whole form at once."""
-    problems: dict[str, Any] = dict(_problems_of_finish(typed))
-    category_id, region_id = (_number(typed, name, problems) for name in ("category_id", "region_id"))
-    _number(typed, "incident_id", problems)
-    concern = Concern(
-        content=typed.content,
-        title=typed.title,
-        name=typed.name,
-        phone=typed.phone,
-        address=typed.address,
-        place=typed.place,
-        company=typed.company,
-        happened_at=typed.happened_at,
-        request_type=typed.request_type,
-        urgency=typed.urgency,
-        channel=typed.channel,
-        category_id=category_id,
-        region_id=region_id,
-        service_item=typed.service_item,
-        anonymous=typed.anonymous,
-        confidential=typed.confidential,
-    )
-    try:
-        checked = rules.checked(concern, now=now())
-    except Invalid as error:
-        raise Invalid({**error.fields, **problems}) from error
-    if problems:
-        raise Invalid(problems)
-    return concern, checked
-
-
-def _number(typed: Typed, name: str, problems: dict[str, Any]) -> int | None:
-    try:
-        return forms.whole(name, source=asdict(typed))
-    except Invalid:
-        problems[name] = "所选项不存在，请重新选择。"
-        return None
-
-
-def _problems_of_finish(typed: Typed) -> dict[str, str]:
-    """Return what the chosen way to finish still needs, by field."""
-    if typed.finish not in {value for value, _, _, permission in FINISHES if actor().can(permission)}:
-        return {"finish": "请选择处理方式。"}
-    wanted: dict[str, dict[str, str]] = {
-        "answer": {"answer": "直接答复请填写答复内容。"},
-        "dispatch": {"department_id": "请选择承办单位，或改为“登记待派”。"},
-        "refuse": {"refusal_reason": "请选择不予受理的理由。"},
-        "transfer": {"transfer_to": "请选择转往的单位。"},
-    }
-    problems = {
-        name: words for name, words in wanted.get(typed.finish, {}).items() if not clean(str(getattr(typed, name)))
-    }
-    if typed.finish == "dispatch":
-        _number(typed, "department_id", problems)
-    if typed.finish == "refuse" and typed.refusal_reason and typed.refusal_reason not in REFUSALS:
-        problems["refusal_reason"] = "所选理由不在清单内，请重新选择。"
-    problems |= _problems_of_transfer(typed)
-    if typed.finish == "refuse" and typed.harassment_kind:
-        problems |= _problems_of_mark(typed)
-    for name, most in (
-        ("answer", _MOST_ANSWER),
-        ("refusal_words", _MOST_ANSWER),
-        ("transfer_words", _MOST_ANSWER),
-        ("dispatch_reason", 500),
-        ("transfer_other", 60),
-        ("transfer_number", 60),
-    ):
-        if len(getattr(typed, name)) > most:
-            problems[name] = f"最多 {most} 字，现有 {len(getattr(typed, name))} 字。"
-    return problems
-
-
-def _problems_of_mark(typed: Typed) -> dict[str, str]:
-    """Return what is missing of a call that is marked as harassment while it is refused."""
-    if typed.harassment_kind not in set(HarassmentKind):
-        return {"harassment_kind": "请选择骚扰类型。"}
-    if not typed.phone.strip():
-        return {"harassment_kind": "没有来电号码，不能标记。"}
-    if typed.refusal_reason != NR_HARASSMENT:
-        return {"harassment_kind": f"只有理由为 {NR_HARASSMENT} 时才标记骚扰；有诉求的请照常办理。"}
-    return problems_of_mark(kind=HarassmentKind(typed.harassment_kind), evidence=clean(typed.evidence))
-
-
-def _problems_of_transfer(typed: Typed) -> dict[str, str]:
-    """Return what is missing of a call that came from another line, or goes there."""
-    problems: dict[str, str] = {}
-    if typed.channel == Channel.POLICE_110.value:
-        try:
-            transfers.checked_number(typed.other_number)
-        except Invalid as error:
-            problems |= {name: "".join(words) for name, words in error.fields.items()}
-    if typed.finish == "transfer":
-        if typed.transfer_manner and typed.transfer_manner not in set(Manner):
-            problems["transfer_manner"] = "请选择转接方式。"
-        if typed.transfer_to and typed.transfer_to not in dict(TRANSFERS):
-            problems["transfer_to"] = "请选择转往的单位。"
-        if typed.transfer_to == "other" and not clean_line(typed.transfer_other):
-            problems["transfer_other"] = "请写明转往的热线或单位。"
-    return problems
 
 
 def _taken_in(writing: Any, typed: Typed, concern: Concern) -> intake.Registered:  # noqa: ANN401 - as below
@@ -792,10 +377,6 @@ def _scope() -> str:
     return f"desk:{actor().user_id}"
 
 
-def _ticket_href(number: str) -> str:
-    return url_for("tickets.show", number=number)
-
-
 def _until(ticket: Any) -> str:  # noqa: ANN401 - a ticket of the core
     return f"，应于 {present.moment(ticket.due_at)} 前答复您" if ticket.due_at else ""
 
@@ -834,7 +415,7 @@ def _form(typed: Typed, errors: Mapping[str, Sequence[str]]) -> str:
             values=typed,
             errors=errors,
             labels=FIELDS,
-            channels=labels.options(_CHANNELS),
+            channels=labels.options(CHANNELS),
             request_types=labels.options(RequestType),
             urgencies=labels.options(Urgency),
             categories=[

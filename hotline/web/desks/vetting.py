@@ -17,7 +17,7 @@ from hotline.tickets import queries as ticket_queries
 from hotline.tickets.states import Act
 from hotline.tickets.vocabulary import RequestType
 from hotline.web import forms, labels, present
-from hotline.web.desks.department import DOUBTS
+from hotline.web.desks.department_ticket import DOUBTS
 from hotline.web.desks.waiting import Verdict, decide_form, queue_page
 from hotline.web.gate import actor, db, now, page
 from hotline.web.labels import Label
