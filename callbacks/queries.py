@@ -14,6 +14,7 @@ from callbacks.models import MUST_RECTIFY, BadReview, Callback, CallbackAttempt,
 from callbacks.policy import Satisfaction, Solved, Verdict
 from hotline.core import paging
 from hotline.core.errors import NotFound
+from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor
 from hotline.people.models import User
 from hotline.tickets.models import Category, JournalEntry, Ticket
@@ -64,24 +65,6 @@ class CallbackRow:
     not_yet: str = ""
 
 
-@dataclass(frozen=True)
-class CallbackPage:
-    """A page of callbacks; a cursor is empty where there is nothing beyond."""
-
-    rows: Sequence[CallbackRow]
-    next_cursor: str
-    previous_cursor: str
-
-
-@dataclass(frozen=True)
-class ReviewPage:
-    """A page of bad reviews; a cursor is empty where there is nothing beyond."""
-
-    rows: Sequence[ReviewRow]
-    next_cursor: str
-    previous_cursor: str
-
-
 def not_yet(review: BadReview | None) -> str:
     """Return why the citizen of a bad review cannot be rung yet, or nothing.
 
@@ -124,7 +107,9 @@ def waiting(
     return [_row(*row) for row in session.execute(query)]
 
 
-def waiting_page(session: Session, actor: Actor, *, now: datetime, cursor: str = "", limit: int = 30) -> CallbackPage:
+def waiting_page(
+    session: Session, actor: Actor, *, now: datetime, cursor: str = "", limit: int = 30
+) -> Stretch[CallbackRow]:
     """Return one page of what `waiting` lists, in both directions; raises `Invalid` on a cursor that is not ours."""
     backwards, keys = paging.parse_keys(cursor, 3)
     query = _waiting(actor, now=now)
@@ -138,14 +123,12 @@ def waiting_page(session: Session, actor: Actor, *, now: datetime, cursor: str =
         beyond = place < here if backwards else place > here
         query = query.where(or_(further, and_(Callback.priority == priority, beyond)))
     found = [_row(*row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
-    return CallbackPage(
-        *paging.turned(
-            found,
-            limit,
-            backwards=backwards,
-            started=bool(cursor),
-            name=lambda row: f"{row.priority}|{paging.microseconds(row.planned_at)}|{row.id}",
-        )
+    return paging.turned(
+        found,
+        limit,
+        backwards=backwards,
+        started=bool(cursor),
+        name=lambda row: f"{row.priority}|{paging.microseconds(row.planned_at)}|{row.id}",
     )
 
 
@@ -178,20 +161,18 @@ def _waiting(actor: Actor, *, now: datetime) -> Any:  # noqa: ANN401 - as `_rows
     )
 
 
-def finished(session: Session, *, cursor: str = "", limit: int = 30) -> CallbackPage:
+def finished(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[CallbackRow]:
     """Return the newest results, page by page in both directions; raises `Invalid` on a cursor that is not ours."""
-    return CallbackPage(
-        *paging.by_time(
-            session,
-            _rows().where(Callback.done_at.is_not(None)),
-            at=Callback.done_at,
-            number=Callback.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=limit,
-            made=_row,
-            key=lambda row: (row.done_at or row.planned_at, row.id),
-        )
+    return paging.by_time(
+        session,
+        _rows().where(Callback.done_at.is_not(None)),
+        at=Callback.done_at,
+        number=Callback.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=limit,
+        made=_row,
+        key=lambda row: (row.done_at or row.planned_at, row.id),
     )
 
 
@@ -347,7 +328,7 @@ class ReviewRow:
     callback_attempts: int
 
 
-def reviews(session: Session, *, stage: str = "", cursor: str = "", limit: int = 30) -> ReviewPage:
+def reviews(session: Session, *, stage: str = "", cursor: str = "", limit: int = 30) -> Stretch[ReviewRow]:
     """Return a page of bad reviews, the newest first; `stage` is open, proposed, judged or empty.
 
     Raises `Invalid` on a cursor that is not ours.
@@ -360,17 +341,15 @@ def reviews(session: Session, *, stage: str = "", cursor: str = "", limit: int =
         query = query.where(BadReview.proposed.is_not(None), BadReview.verdict.is_(None), Ticket.state != State.CLOSED)
     elif stage == "judged":
         query = query.where(BadReview.verdict.is_not(None))
-    return ReviewPage(
-        *paging.by_key(
-            session,
-            query,
-            column=Ticket.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=limit,
-            made=_review_row,
-            key=lambda row: row.ticket_id,
-        )
+    return paging.by_key(
+        session,
+        query,
+        column=Ticket.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=limit,
+        made=_review_row,
+        key=lambda row: row.ticket_id,
     )
 
 

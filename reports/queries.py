@@ -16,6 +16,7 @@ from callbacks.models import BadReview, Callback
 from callbacks.policy import Verdict
 from hotline.core import paging
 from hotline.core.clock import end_of_day, local_day
+from hotline.core.paging import Stretch
 from hotline.core.permissions import Role
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
@@ -204,32 +205,21 @@ class ExportRow:
     rows: int
 
 
-@dataclass(frozen=True)
-class ExportPage:
-    """A page of what left the house; a cursor is empty where there is nothing beyond."""
-
-    rows: Sequence[ExportRow]
-    next_cursor: str
-    previous_cursor: str
-
-
 def _export_row(row: ExportEntry, name: str) -> ExportRow:
     return ExportRow(
         id=row.id, at=row.at, by_name=name, by_role=row.by_role, what=row.what, scope=row.scope, rows=row.rows
     )
 
 
-def exports(session: Session, *, cursor: str = "", limit: int = 50) -> ExportPage:
+def exports(session: Session, *, cursor: str = "", limit: int = 50) -> Stretch[ExportRow]:
     """Return what left the house, the newest first; raises `Invalid` on a cursor that is not ours."""
-    return ExportPage(
-        *paging.by_key(
-            session,
-            select(ExportEntry, User.display_name).join(User, User.id == ExportEntry.by_id),
-            column=ExportEntry.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=limit,
-            made=_export_row,
-            key=lambda row: row.id,
-        )
+    return paging.by_key(
+        session,
+        select(ExportEntry, User.display_name).join(User, User.id == ExportEntry.by_id),
+        column=ExportEntry.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=limit,
+        made=_export_row,
+        key=lambda row: row.id,
     )

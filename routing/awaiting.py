@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from hotline.core.paging import instant, microseconds, parse_pair, turned
+from hotline.core.paging import Stretch, instant, microseconds, parse_pair, turned
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Category, Region, Ticket
 from hotline.tickets.states import State
@@ -76,15 +76,6 @@ class WaitingTicket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitingPage:
-    """One page of the dispatcher's queue and how to turn it."""
-
-    rows: Sequence[WaitingTicket]
-    next_cursor: str = ""
-    previous_cursor: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class AutomaticRow:
     """One ticket that went out by itself."""
 
@@ -101,15 +92,6 @@ class AutomaticRow:
     ending: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class AutomaticPage:
-    """One page of what went out by itself."""
-
-    rows: Sequence[AutomaticRow]
-    next_cursor: str = ""
-    previous_cursor: str = ""
-
-
 def dispatch_queue(
     session: Session,
     actor: Actor,
@@ -118,7 +100,7 @@ def dispatch_queue(
     urgency: Urgency | None = None,
     cursor: str = "",
     limit: int = 20,
-) -> WaitingPage:
+) -> Stretch[WaitingTicket]:
     """Return what waits for a dispatcher, the most urgent first and then the oldest, by keyset in both directions.
 
     Raises `Invalid` for a cursor that is not one of ours.
@@ -138,10 +120,9 @@ def dispatch_queue(
     of_page = chosen.order_by(*order).limit(limit + 1).subquery()
     query = _waiting(actor).join(of_page, of_page.c.id == Ticket.id).order_by(*order)
     found = [_waiting_row(row) for row in session.execute(query)]
-    rows, next_cursor, previous_cursor = turned(
+    return turned(
         found, limit, backwards=backwards, started=key is not None, name=lambda row: f"{_rank(row.urgency)}|{row.id}"
     )
-    return WaitingPage(rows=rows, next_cursor=next_cursor, previous_cursor=previous_cursor)
 
 
 def waiting_tickets(session: Session, actor: Actor, ids: Iterable[int]) -> dict[int, WaitingTicket]:
@@ -152,7 +133,7 @@ def waiting_tickets(session: Session, actor: Actor, ids: Iterable[int]) -> dict[
 
 def automatic_since(
     session: Session, actor: Actor, *, since: datetime, cursor: str = "", limit: int = 30
-) -> AutomaticPage:
+) -> Stretch[AutomaticRow]:
     """Return what went out by itself since then, the newest first, by keyset in both directions."""
     limit = min(limit, MOST_ROWS)
     backwards, key = parse_pair(cursor)
@@ -184,14 +165,13 @@ def automatic_since(
         )
         for row, ticket, category, department in session.execute(query.order_by(*order).limit(limit + 1))
     ]
-    rows, next_cursor, previous_cursor = turned(
+    return turned(
         found,
         limit,
         backwards=backwards,
         started=key is not None,
         name=lambda row: f"{microseconds(row.sent_at)}|{row.dispatch_id}",
     )
-    return AutomaticPage(rows=rows, next_cursor=next_cursor, previous_cursor=previous_cursor)
 
 
 def went_to(session: Session, ticket_ids: Iterable[int]) -> dict[int, str]:

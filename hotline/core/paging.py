@@ -35,17 +35,24 @@ def instant(key: int) -> datetime:
     return _EPOCH + key * _MICROSECOND
 
 
-def turned(
-    found: list[_R], limit: int, *, backwards: bool, started: bool, name: Callable[[_R], str]
-) -> tuple[list[_R], str, str]:
-    """Return the rows of the page in order, and the cursors of the next and the previous page (or empty)."""
+@dataclass(frozen=True)
+class Stretch(Generic[_R]):
+    """One page of a list that is turned by keyset, and the cursors of the next and the previous one (or empty)."""
+
+    rows: Sequence[_R] = ()
+    next_cursor: str = ""
+    previous_cursor: str = ""
+
+
+def turned(found: list[_R], limit: int, *, backwards: bool, started: bool, name: Callable[[_R], str]) -> Stretch[_R]:
+    """Return the rows of the page in order, with the cursors of the next and the previous one."""
     more, rows = len(found) > limit, found[:limit]
     if backwards:
         rows.reverse()
     if not rows:
-        return [], "", ""
+        return Stretch([], "", "")
     has_next, has_previous = (True, more) if backwards else (more, started)
-    return (
+    return Stretch(
         rows,
         _cursor("n", name(rows[-1])) if has_next else "",
         _cursor("p", name(rows[0])) if has_previous else "",
@@ -63,7 +70,7 @@ def by_time(
     limit: int,
     made: Callable[..., _R],
     key: Callable[[_R], tuple[datetime, int]],
-) -> tuple[list[_R], str, str]:
+) -> Stretch[_R]:
     """Read one page in the order of a time and an id, with the cursors of the next and the previous page.
 
     `made` makes a row of what the query yields, `key` tells its time and id. Raises `Invalid` on a cursor not ours.
@@ -93,7 +100,7 @@ def by_key(
     limit: int,
     made: Callable[..., _R],
     key: Callable[[_R], str | int],
-) -> tuple[list[_R], str, str]:
+) -> Stretch[_R]:
     """Read one page in the order of a column that is unique in the list: an id, or words such as a login.
 
     `made` makes a row of what the query yields, `key` tells its key. Raises `Invalid` on a cursor not ours.
@@ -109,15 +116,6 @@ def by_key(
     return turned(found, limit, backwards=backwards, started=bool(cursor), name=lambda row: str(key(row)))
 
 
-@dataclass(frozen=True)
-class Stretch(Generic[_R]):
-    """One page of a list, and the cursors of the next and the previous one (or empty): what `turned` returns."""
-
-    rows: Sequence[_R]
-    next_cursor: str
-    previous_cursor: str
-
-
 def among(rows: Sequence[_R], *, cursor: str, limit: int, key: Callable[[_R], str | int]) -> Stretch[_R]:
     """Return one page of a list that is wholly here (a tree, the rows of an edition), as `by_key` does of a table.
 
@@ -131,9 +129,7 @@ def among(rows: Sequence[_R], *, cursor: str, limit: int, key: Callable[[_R], st
         found = list(reversed(rows[max(0, place - limit - 1) : place]))
     else:
         found = list(rows[place + 1 : place + limit + 2])
-    return Stretch(
-        *turned(found, limit, backwards=backwards, started=place is not None, name=lambda row: str(key(row)))
-    )
+    return turned(found, limit, backwards=backwards, started=place is not None, name=lambda row: str(key(row)))
 
 
 def parse_pair(cursor: str) -> tuple[bool, tuple[int, int] | None]:

@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
-from hotline.core.paging import by_key
+from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import Actor
 from hotline.core.personal_data import redact
 from hotline.core.text import clean
@@ -53,15 +53,6 @@ class LimitRow:
     ticket: Ticket
     asked_by: str
     decided_by: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitPage:
-    """One page of limits and how to turn it."""
-
-    rows: Sequence[LimitRow]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 def of_phone(session: Session, phone: str, *, now: datetime) -> Standing:
@@ -234,7 +225,7 @@ def marks_of(session: Session, phone_index: bytes, *, limit: int = 30) -> Sequen
     return [MarkRow(mark=row[0], ticket=row[1], by_name=row[2] or "") for row in rows]
 
 
-def limits(session: Session, *, state: CallerLimitState, cursor: str = "", limit: int = 30) -> LimitPage:
+def limits(session: Session, *, state: CallerLimitState, cursor: str = "", limit: int = 30) -> Stretch[LimitRow]:
     """Return one page of the limits in a state, the newest first; `Invalid` on a cursor not ours."""
     asker, decider = User.__table__.alias("asker"), User.__table__.alias("decider")
     query = (
@@ -244,7 +235,7 @@ def limits(session: Session, *, state: CallerLimitState, cursor: str = "", limit
         .join(decider, decider.c.id == CallerLimit.decided_by, isouter=True)
         .where(CallerLimit.state == state)
     )
-    rows, following, before = by_key(
+    return by_key(
         session,
         query,
         column=CallerLimit.id,
@@ -256,7 +247,6 @@ def limits(session: Session, *, state: CallerLimitState, cursor: str = "", limit
         ),
         key=lambda row: row.limit.id,
     )
-    return LimitPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def _decided(

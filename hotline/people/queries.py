@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import by_key
+from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import STAFF_ROLES, Role
 from hotline.people import passwords
 from hotline.people.models import ApiToken, SignIn, User
@@ -27,15 +27,6 @@ class SignedIn:
     role: Role
     must_change_password: bool
     seen_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class UserPage:
-    """One page of accounts and how to turn it."""
-
-    rows: Sequence[User]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 def token_hash(token: str) -> bytes:
@@ -95,17 +86,16 @@ def names(session: Session, user_ids: Iterable[int | None]) -> dict[int, str]:
     return {row.id: row.display_name for row in rows}
 
 
-def users(session: Session, *, cursor: str = "", limit: int = 50, search: str = "") -> UserPage:
+def users(session: Session, *, cursor: str = "", limit: int = 50, search: str = "") -> Stretch[User]:
     """Return one page of accounts in order of login, by keyset; `Invalid` on a cursor not ours."""
     query = select(User)
     if search:
         query = query.where(
             User.display_name.contains(search, autoescape=True) | User.login.startswith(search, autoescape=True)
         )
-    rows, following, before = by_key(
+    return by_key(
         session, query, column=User.login, cursor=cursor, limit=limit, made=lambda row: row, key=lambda row: row.login
     )
-    return UserPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def user(session: Session, *, login: str) -> User:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from hotline.core.clock import local
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
-from hotline.core.paging import by_key, by_time
+from hotline.core.paging import Stretch, by_key, by_time
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.people.models import User
@@ -56,15 +56,6 @@ class PartView:
     given_by: str
     signed_by: str
     answered_by: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartPage:
-    """One page of a department's parts and how to turn it."""
-
-    rows: Sequence[PartView]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,12 +331,12 @@ def part_for(session: Session, actor: Actor, subtask_id: int) -> PartView:
     return view
 
 
-def at_desk(session: Session, actor: Actor, *, open_only: bool, cursor: str = "", limit: int = 30) -> PartPage:
+def at_desk(session: Session, actor: Actor, *, open_only: bool, cursor: str = "", limit: int = 30) -> Stretch[PartView]:
     """Return the parts of a person's departments: the open ones by deadline, or all of them, the newest first."""
     limit = min(limit, MOST_ROWS)
     query = _views().where(Subtask.department_id.in_(sorted(actor.department_ids)))
     if open_only:
-        rows, following, before = by_time(
+        return by_time(
             session,
             query.where(Subtask.ended_at.is_(None)),
             at=Subtask.due_at,
@@ -355,18 +346,16 @@ def at_desk(session: Session, actor: Actor, *, open_only: bool, cursor: str = ""
             made=_view,
             key=lambda view: (view.row.due_at, view.row.id),
         )
-    else:
-        rows, following, before = by_key(
-            session,
-            query,
-            column=Subtask.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=limit,
-            made=_view,
-            key=lambda view: view.row.id,
-        )
-    return PartPage(rows=rows, next_cursor=following, previous_cursor=before)
+    return by_key(
+        session,
+        query,
+        column=Subtask.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=limit,
+        made=_view,
+        key=lambda view: view.row.id,
+    )
 
 
 def open_at_desk(session: Session, actor: Actor) -> int:

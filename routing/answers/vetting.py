@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from hotline.core import outbox, paging
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound
+from hotline.core.paging import Stretch
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.people.models import User
@@ -45,15 +45,6 @@ class VettingView:
     department: str
     answered_by: str
     decided_by: str
-
-
-@dataclass(frozen=True)
-class VettingPage:
-    """One page of the reader's list and how to turn it."""
-
-    rows: Sequence[VettingView]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 def open_if_wanted(
@@ -176,36 +167,32 @@ def one(session: Session, vetting_id: int) -> VettingView:
     return _view(*found)
 
 
-def waiting(session: Session, *, cursor: str = "", limit: int = 30) -> VettingPage:
+def waiting(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[VettingView]:
     """Return the answers to read, in order of the hotline's limit; raises `Invalid` on a cursor that is not ours."""
-    return VettingPage(
-        *paging.by_time(
-            session,
-            _views().where(Vetting.state == VettingState.WAITING),
-            at=Vetting.due_at,
-            number=Vetting.id,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.due_at, one.row.id),
-        )
+    return paging.by_time(
+        session,
+        _views().where(Vetting.state == VettingState.WAITING),
+        at=Vetting.due_at,
+        number=Vetting.id,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.due_at, one.row.id),
     )
 
 
-def decided(session: Session, *, cursor: str = "", limit: int = 30) -> VettingPage:
+def decided(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[VettingView]:
     """Return the answers that were read, the latest first; raises `Invalid` on a cursor that is not ours."""
-    return VettingPage(
-        *paging.by_time(
-            session,
-            _views().where(Vetting.decided_at.is_not(None)),
-            at=Vetting.decided_at,
-            number=Vetting.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.decided_at or one.row.due_at, one.row.id),
-        )
+    return paging.by_time(
+        session,
+        _views().where(Vetting.decided_at.is_not(None)),
+        at=Vetting.decided_at,
+        number=Vetting.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.decided_at or one.row.due_at, one.row.id),
     )
 
 

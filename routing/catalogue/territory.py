@@ -216,10 +216,7 @@ def region_page(session: Session, *, words: str = "", cursor: str = "", limit: i
     def made(row: Region) -> RegionRow:
         return _region_row(row, owner_id=found.get(row.id), names=names, is_own=row.id in own)
 
-    rows, following, before = by_key(
-        session, query, column=Region.code, cursor=cursor, limit=limit, made=made, key=lambda one: one.code
-    )
-    return Stretch(rows, following, before)
+    return by_key(session, query, column=Region.code, cursor=cursor, limit=limit, made=made, key=lambda one: one.code)
 
 
 def region_row(session: Session, region_id: int) -> RegionRow:

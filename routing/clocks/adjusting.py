@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from hotline.core import outbox, paging
 from hotline.core.clock import SHANGHAI, local
 from hotline.core.errors import Conflict, Denied, Invalid, NotFound, WrongState
+from hotline.core.paging import Stretch
 from hotline.core.permissions import SYSTEM, Actor, Permission, require
 from hotline.core.personal_data import redact
 from hotline.people.models import User
@@ -67,15 +67,6 @@ class AdjustmentView:
     asked_by: str
     decided_by: str
     evidence: str
-
-
-@dataclass(frozen=True)
-class AdjustmentPage:
-    """One page of the hotline's list and how to turn it."""
-
-    rows: Sequence[AdjustmentView]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 def ask_suspension(
@@ -432,36 +423,32 @@ def one(session: Session, adjustment_id: int) -> AdjustmentView:
     return _view(*found)
 
 
-def waiting(session: Session, *, cursor: str = "", limit: int = 30) -> AdjustmentPage:
+def waiting(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[AdjustmentView]:
     """Return what waits for a decision, the oldest first; raises `Invalid` on a cursor that is not ours."""
-    return AdjustmentPage(
-        *paging.by_time(
-            session,
-            _views().where(Adjustment.state == _ASKED),
-            at=Adjustment.asked_at,
-            number=Adjustment.id,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.asked_at, one.row.id),
-        )
+    return paging.by_time(
+        session,
+        _views().where(Adjustment.state == _ASKED),
+        at=Adjustment.asked_at,
+        number=Adjustment.id,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.asked_at, one.row.id),
     )
 
 
-def decided(session: Session, *, cursor: str = "", limit: int = 30) -> AdjustmentPage:
+def decided(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[AdjustmentView]:
     """Return what was decided, the latest first; raises `Invalid` on a cursor that is not ours."""
-    return AdjustmentPage(
-        *paging.by_time(
-            session,
-            _views().where(Adjustment.decided_at.is_not(None)),
-            at=Adjustment.decided_at,
-            number=Adjustment.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.decided_at or one.row.asked_at, one.row.id),
-        )
+    return paging.by_time(
+        session,
+        _views().where(Adjustment.decided_at.is_not(None)),
+        at=Adjustment.decided_at,
+        number=Adjustment.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.decided_at or one.row.asked_at, one.row.id),
     )
 
 

@@ -292,18 +292,16 @@ def listed(
     )
     if department_id is not None:
         query = query.where(CalendarDay.department_id == department_id)
-    return Stretch(
-        *paging.by_time(
-            session,
-            query,
-            at=CalendarDay.declared_at,
-            number=CalendarDay.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.declared_at, one.row.id),
-        )
+    return paging.by_time(
+        session,
+        query,
+        at=CalendarDay.declared_at,
+        number=CalendarDay.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.declared_at, one.row.id),
     )
 
 

@@ -219,18 +219,16 @@ def listed(session: Session, *, cursor: str = "", limit: int = 30) -> Stretch[Ed
         .join(confirmed, confirmed.id == ProfileEdition.confirmed_by, isouter=True)
         .join(withdrawn, withdrawn.id == ProfileEdition.withdrawn_by, isouter=True)
     )
-    return Stretch(
-        *paging.by_time(
-            session,
-            query,
-            at=ProfileEdition.entered_at,
-            number=ProfileEdition.id,
-            newest_first=True,
-            cursor=cursor,
-            limit=min(limit, MOST_ROWS),
-            made=_view,
-            key=lambda one: (one.row.entered_at, one.row.id),
-        )
+    return paging.by_time(
+        session,
+        query,
+        at=ProfileEdition.entered_at,
+        number=ProfileEdition.id,
+        newest_first=True,
+        cursor=cursor,
+        limit=min(limit, MOST_ROWS),
+        made=_view,
+        key=lambda one: (one.row.entered_at, one.row.id),
     )
 
 

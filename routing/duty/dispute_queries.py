@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import instant, microseconds, parse_pair, turned
+from hotline.core.paging import Stretch, instant, microseconds, parse_pair, turned
 from hotline.core.permissions import GRANTS, Actor, Permission, Role
 from hotline.people.models import User
 from hotline.tickets.models import Attachment, Ticket
@@ -40,15 +40,6 @@ class DisputeRow:
     ended_at: datetime | None
     interim: str
     returned: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DisputePage:
-    """One page of the list and how to turn it."""
-
-    rows: Sequence[DisputeRow]
-    next_cursor: str = ""
-    previous_cursor: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +121,7 @@ def heard_by(actor: Actor) -> ColumnElement[bool]:
 
 def dispute_list(
     session: Session, actor: Actor, *, open_only: bool = True, cursor: str = "", limit: int = 20
-) -> DisputePage:
+) -> Stretch[DisputeRow]:
     """Return disputes by keyset: the open ones in order of their limit, or the ended ones, the newest first."""
     limit = min(limit, MOST_ROWS)
     backwards, key = parse_pair(cursor)
@@ -162,14 +153,13 @@ def dispute_list(
         )
         for dispute, ticket, name in session.execute(query.order_by(*order).limit(limit + 1))
     ]
-    rows, following, previous = turned(
+    return turned(
         found,
         limit,
         backwards=backwards,
         started=key is not None,
         name=lambda row: f"{microseconds(row.due_at if open_only else row.ended_at or row.due_at)}|{row.id}",
     )
-    return DisputePage(rows=rows, next_cursor=following, previous_cursor=previous)
 
 
 def dispute_for(session: Session, actor: Actor, dispute_id: int) -> DisputeView:

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, bindparam, func, literal, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import instant, microseconds, parse_pair, turned
+from hotline.core.paging import Stretch, instant, microseconds, parse_pair, turned
 from hotline.core.permissions import Actor
 from hotline.people.models import User
 from hotline.tickets.models import Category, Ticket
@@ -63,16 +63,7 @@ class ReturnView:
     confidential: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReturnPage:
-    """One page of the returns that wait and how to turn it."""
-
-    rows: Sequence[ReturnView]
-    next_cursor: str = ""
-    previous_cursor: str = ""
-
-
-def returns_waiting(session: Session, actor: Actor, *, cursor: str = "", limit: int = 20) -> ReturnPage:
+def returns_waiting(session: Session, actor: Actor, *, cursor: str = "", limit: int = 20) -> Stretch[ReturnView]:
     """Return what the hotline must rule on, the next limit first, by keyset in both directions.
 
     Raises `Invalid` for a cursor that is not one of ours.
@@ -88,14 +79,13 @@ def returns_waiting(session: Session, actor: Actor, *, cursor: str = "", limit: 
         (Return.decide_due_at.desc(), Return.id.desc()) if backwards else (Return.decide_due_at.asc(), Return.id.asc())
     )
     found = [_view(row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
-    rows, following, previous = turned(
+    return turned(
         found,
         limit,
         backwards=backwards,
         started=key is not None,
         name=lambda row: f"{microseconds(row.decide_due_at)}|{row.id}",
     )
-    return ReturnPage(rows=rows, next_cursor=following, previous_cursor=previous)
 
 
 def returns_open(session: Session, *, most: int = 1_000) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import parse_name, turned
+from hotline.core.paging import Stretch, parse_name, turned
 from hotline.people.models import User
 from hotline.people.queries import names
 from hotline.tickets.models import Category
@@ -47,15 +47,6 @@ class VersionRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VersionPage:
-    """One page of the history and how to turn it."""
-
-    rows: Sequence[VersionRow]
-    next_cursor: str = ""
-    previous_cursor: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunRow:
     """One training run."""
 
@@ -83,7 +74,7 @@ class EntryRow:
     details: dict[str, Any]
 
 
-def versions(session: Session, *, cursor: str = "", limit: int = 20) -> VersionPage:
+def versions(session: Session, *, cursor: str = "", limit: int = 20) -> Stretch[VersionRow]:
     """Return one page of the history of models, the newest first; `Invalid` on a cursor not ours."""
     backwards, name = parse_name(cursor)
     trained, version = ModelVersion.trained_at, ModelVersion.version
@@ -96,10 +87,7 @@ def versions(session: Session, *, cursor: str = "", limit: int = 20) -> VersionP
         query = query.where(here > there if backwards else here < there)
     order = (trained, version) if backwards else (trained.desc(), version.desc())
     found = [_version(row, who) for row, who in session.execute(query.order_by(*order).limit(limit + 1))]
-    rows, following, before = turned(
-        found, limit, backwards=backwards, started=name is not None, name=lambda row: row.version
-    )
-    return VersionPage(rows=rows, next_cursor=following, previous_cursor=before)
+    return turned(found, limit, backwards=backwards, started=name is not None, name=lambda row: row.version)
 
 
 def version(session: Session, name: str) -> VersionRow:

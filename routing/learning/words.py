@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from hotline.core.db import keyring_of
 from hotline.core.errors import Conflict, Invalid, NotFound
-from hotline.core.paging import by_key
+from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import Actor, Permission, require
 from hotline.core.spreadsheets import plain_cell, safe_cell
 from hotline.tickets.models import Category, Region, Ticket
@@ -78,15 +78,6 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntryPage:
-    """One page of words and how to turn it."""
-
-    rows: Sequence[Entry] = ()
-    next_cursor: str = ""
-    previous_cursor: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class EditionRow:
     """One edition as it is shown."""
 
@@ -137,9 +128,11 @@ def entries(session: Session, *, edition_id: int, kind: WordKind | None = None) 
     return [_entry(row) for row in session.scalars(query)]
 
 
-def entry_page(session: Session, *, edition_id: int, kind: WordKind, cursor: str = "", limit: int = 50) -> EntryPage:
+def entry_page(
+    session: Session, *, edition_id: int, kind: WordKind, cursor: str = "", limit: int = 50
+) -> Stretch[Entry]:
     """Return one page of an edition's words of a kind, in order; `Invalid` on a cursor not ours."""
-    rows, following, before = by_key(
+    return by_key(
         session,
         select(CityWord).where(CityWord.edition_id == edition_id, CityWord.kind == kind.value),
         column=CityWord.word,
@@ -148,7 +141,6 @@ def entry_page(session: Session, *, edition_id: int, kind: WordKind, cursor: str
         made=_entry,
         key=lambda entry: entry.word,
     )
-    return EntryPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def _entry(row: CityWord) -> Entry:

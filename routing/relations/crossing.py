@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import by_key
+from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import Actor
 from hotline.tickets.models import Ticket
 from hotline.tickets.transfer_models import Direction, Transfer
@@ -17,23 +14,16 @@ from hotline.tickets.transfers import numbered
 from routing.queries import visible_to
 
 
-@dataclass(frozen=True, kw_only=True)
-class TransferPage:
-    """One page of what crossed, each with its ticket."""
-
-    rows: Sequence[tuple[Transfer, Ticket]]
-    next_cursor: str
-    previous_cursor: str
-
-
-def unsettled(session: Session, by: Actor, *, direction: Direction, cursor: str = "", limit: int = 30) -> TransferPage:
+def unsettled(
+    session: Session, by: Actor, *, direction: Direction, cursor: str = "", limit: int = 30
+) -> Stretch[tuple[Transfer, Ticket]]:
     """Return what crossed and has no final owner yet, the oldest first, by keyset."""
     query = (
         select(Transfer, Ticket)
         .join(Ticket, Ticket.id == Transfer.ticket_id)
         .where(Transfer.settled_at.is_(None), Transfer.direction == direction, visible_to(by))
     )
-    rows, following, before = by_key(
+    return by_key(
         session,
         query,
         column=Transfer.id,
@@ -42,7 +32,6 @@ def unsettled(session: Session, by: Actor, *, direction: Direction, cursor: str 
         made=lambda transfer, ticket: (transfer, ticket),
         key=lambda pair: pair[0].id,
     )
-    return TransferPage(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def numbers_under(session: Session, by: Actor, number: str) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import by_key
+from hotline.core.paging import Stretch, by_key
 from hotline.core.permissions import Actor
 from hotline.core.text import search_words
 from hotline.people.models import User
@@ -21,7 +21,6 @@ from routing.models import Department, Dispatch
 from routing.queries import MOST_ROWS, visible_to
 from routing.relations.joining import KnownIncident
 from routing.relations.models import Announcement, Incident, Merge
-from routing.supervision.queries import Page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +123,10 @@ def main_of(session: Session, ticket_id: int) -> MainRow | None:
     )
 
 
-def incidents(session: Session, *, open_only: bool = True, cursor: str = "", limit: int = 30) -> Page:
+def incidents(session: Session, *, open_only: bool = True, cursor: str = "", limit: int = 30) -> Stretch[IncidentRow]:
     """Return incidents, the newest first, by keyset."""
     limit = min(limit, MOST_ROWS)
-    rows, following, before = by_key(
+    return by_key(
         session,
         _incidents().where(Incident.closed_at.is_(None) if open_only else Incident.closed_at.is_not(None)),
         column=Incident.id,
@@ -137,7 +136,6 @@ def incidents(session: Session, *, open_only: bool = True, cursor: str = "", lim
         made=lambda *row: _incident(row),
         key=lambda row: row.id,
     )
-    return Page(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def incident(session: Session, incident_id: int) -> IncidentRow:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql import ColumnElement
 
 from hotline.core.errors import NotFound
-from hotline.core.paging import instant, microseconds, parse_pair, turned
+from hotline.core.paging import Stretch, instant, microseconds, parse_pair, turned
 from hotline.core.permissions import Actor, Permission
 from hotline.people.models import User
 from hotline.tickets.models import Ticket
@@ -96,15 +96,6 @@ class NoticeRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """One page of any of these lists."""
-
-    rows: Sequence[Any]
-    next_cursor: str = ""
-    previous_cursor: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class CardCount:
     """How many cards a department has in force, and was shown since a moment."""
 
@@ -124,7 +115,9 @@ def concerns(actor: Actor) -> ColumnElement[bool]:
     return mine
 
 
-def alarms(session: Session, actor: Actor, *, heeded: bool = False, cursor: str = "", limit: int = 30) -> Page:
+def alarms(
+    session: Session, actor: Actor, *, heeded: bool = False, cursor: str = "", limit: int = 30
+) -> Stretch[AlarmRow]:
     """Return the alarms that wait for this person (or that were taken note of), the newest first, by keyset."""
     limit = min(limit, MOST_ROWS)
     backwards, key = parse_pair(cursor)
@@ -162,10 +155,7 @@ def alarms(session: Session, actor: Actor, *, heeded: bool = False, cursor: str 
             query.order_by(order).limit(limit + 1)
         )
     ]
-    rows, following, before = turned(
-        found, limit, backwards=backwards, started=key is not None, name=lambda row: f"0|{row.id}"
-    )
-    return Page(rows=rows, next_cursor=following, previous_cursor=before)
+    return turned(found, limit, backwards=backwards, started=key is not None, name=lambda row: f"0|{row.id}")
 
 
 def alarms_of(session: Session, actor: Actor, ticket_id: int, *, limit: int = 50) -> Sequence[AlarmRow]:
@@ -210,7 +200,7 @@ def cards_in_force(
     department_id: int | None = None,
     cursor: str = "",
     limit: int = 30,
-) -> Page:
+) -> Stretch[CardRow]:
     """Return the cards that stand now, the oldest deadline first, by keyset; a unit sees its own."""
     limit = min(limit, MOST_ROWS)
     backwards, key = parse_pair(cursor)
@@ -248,14 +238,13 @@ def cards_in_force(
         )
         for card, number, title, department, signed in session.execute(query.order_by(*order).limit(limit + 1))
     ]
-    rows, following, before = turned(
+    return turned(
         found,
         limit,
         backwards=backwards,
         started=key is not None,
         name=lambda row: f"{microseconds(row.due_at)}|{row.id}",
     )
-    return Page(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def notices(
@@ -266,7 +255,7 @@ def notices(
     kind: NoticeKind | None = None,
     cursor: str = "",
     limit: int = 30,
-) -> Page:
+) -> Stretch[NoticeRow]:
     """Return notices by keyset: `open` and `accounted` in order of the deadline, `ended` the newest first."""
     limit = min(limit, MOST_ROWS)
     backwards, key = parse_pair(cursor)
@@ -293,14 +282,13 @@ def notices(
             else (SupervisionNotice.due_at.asc(), SupervisionNotice.id.asc())
         )
     found = [_notice(row) for row in session.execute(query.order_by(*order).limit(limit + 1))]
-    rows, following, before = turned(
+    return turned(
         found,
         limit,
         backwards=backwards,
         started=key is not None,
         name=lambda row: f"{microseconds(row.due_at)}|{row.id}",
     )
-    return Page(rows=rows, next_cursor=following, previous_cursor=before)
 
 
 def notice(session: Session, actor: Actor, notice_id: int) -> NoticeRow:

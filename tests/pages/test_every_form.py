@@ -202,7 +202,7 @@ NOT_REACHED: Final = frozenset(
         # A number that was marked three times in three calls.
         *("harassment.ask", "harassment.decide"),
         # An edition of deadlines, which is written with a script or in many steps.
-        *("profiles.confirm", "profiles.enter", "profiles.move", "profiles.withdraw"),
+        *("profiles.confirm", "profiles.move", "profiles.withdraw"),
         # The end of the year, when next year's notice is not there yet.
         "calendar.confirm_year",
         # A file that is a catalogue.

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from hotline.core.errors import Invalid
+from hotline.core.paging import Stretch
 from hotline.core.permissions import Permission
 from hotline.tickets.queries import regions
 from hotline.web import forms, labels, present
@@ -19,7 +20,7 @@ from hotline.web.turning import Turn, turn
 from reports.models import Taken
 from routing.learning import words
 from routing.learning.word_models import EditionState, WordKind
-from routing.learning.words import EditionRow, EntryPage
+from routing.learning.words import EditionRow
 
 bp = Blueprint("words", __name__, url_prefix="/words")
 
@@ -225,7 +226,7 @@ def _page(kind: WordKind, typed: Mapping[str, str], errors: Mapping[str, list[st
         found = (
             words.entry_page(session, edition_id=shown.id, kind=kind, cursor=cursor, limit=_PAGE)
             if shown
-            else EntryPage()
+            else Stretch()
         )
         editions = words.editions(session)
         places = regions(session) if kind is WordKind.PLACE else ()

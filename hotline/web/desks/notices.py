@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -177,20 +177,7 @@ def receive(notice_id: int) -> ResponseReturnValue:
 @page(P.TICKET_ANSWER)
 def account(notice_id: int) -> ResponseReturnValue:
     """Answer a notice for the unit."""
-    try:
-        with db().begin() as session:
-            supervising.account(
-                session,
-                notice_id=notice_id,
-                version=forms.required("version"),
-                words=forms.text("account"),
-                by=actor(),
-                now=now(),
-            )
-    except Invalid as error:
-        return _refused(notice_id, "account", error)
-    forms.told("success", "回复已提交。")
-    return _back(notice_id)
+    return _acted(notice_id, supervising.account, form_name="account", words=forms.text("account"), told="回复已提交。")
 
 
 @bp.post("/supervision/notices/<int:notice_id>/judge")
@@ -221,20 +208,7 @@ def judge(notice_id: int) -> ResponseReturnValue:
 @page(P.TICKET_SUPERVISE)
 def lift(notice_id: int) -> ResponseReturnValue:
     """Take a notice back."""
-    try:
-        with db().begin() as session:
-            supervising.lift(
-                session,
-                notice_id=notice_id,
-                version=forms.required("version"),
-                words=forms.text("words"),
-                by=actor(),
-                now=now(),
-            )
-    except Invalid as error:
-        return _refused(notice_id, "lift", error)
-    forms.told("success", "已解除。")
-    return _back(notice_id)
+    return _acted(notice_id, supervising.lift, form_name="lift", words=forms.text("words"), told="已解除。")
 
 
 @bp.get("/tickets/<number>/urge")
@@ -293,6 +267,18 @@ def supervise(number: str) -> ResponseReturnValue:
         shown = _send(number, NoticeKind.SUPERVISE, values=request.form.to_dict(), errors=told)
         return render_template("supervision/send.html", page=shown), 409
     forms.told("success", "督办单已发出，承办单位会收到提醒。")
+    return _back(notice_id)
+
+
+def _acted(notice_id: int, act: Callable[..., object], *, form_name: str, words: str, told: str) -> ResponseReturnValue:
+    """Do with a notice what a form of its page asks for; refused, show the page again with what was typed."""
+    try:
+        with db().begin() as session:
+            version = forms.required("version")
+            act(session, notice_id=notice_id, version=version, words=words, by=actor(), now=now())
+    except Invalid as error:
+        return _refused(notice_id, form_name, error)
+    forms.told("success", told)
     return _back(notice_id)
 
 
