@@ -47,15 +47,18 @@ def sign_in_form() -> ResponseReturnValue:
 def sign_in() -> ResponseReturnValue:
     """Check the password; the guess is counted first, in a transaction of its own."""
     login, onward = forms.text("login").strip(), inside(forms.text("next"))
-    with db().begin() as writing:
-        actions.count_guess(writing, login=login, address=address(), now=now())
     try:
+        with db().begin() as writing:
+            actions.count_guess(writing, login=login, address=address(), now=now())
         with db().begin() as writing:
             password = forms.text("password")
             token = actions.sign_in(writing, login=login, password=password, address=address(), now=now())
     except NotSignedIn as error:
         page = SignInPage(login=login, next=onward, errors={"password": [error.message]})
         return render_template("account/sign_in.html", page=page), 401
+    except Invalid as error:  # a character that no text of the database can hold
+        page = SignInPage(login=login, next=onward, errors=error.fields)
+        return render_template("account/sign_in.html", page=page), 422
     session.clear()
     session[TOKEN_KEY] = token
     session.permanent = True

@@ -46,6 +46,12 @@ def test_a_wrong_password_and_an_unknown_login_get_the_same_answer(client: Flask
     assert said[0].replace(login, "") == said[1].replace("nobody", "")
 
 
+def test_a_name_that_no_text_can_hold_is_told_at_its_field(client: FlaskClient, login: str) -> None:
+    answer = client.post("/sign-in", data={"login": f"{login}\0", "password": PASSWORD})
+    assert answer.status_code == 422
+    assert 'id="f-login-error"' in answer.text
+
+
 def test_five_wrong_guesses_shut_the_door_even_for_the_right_password(client: FlaskClient, login: str) -> None:
     for _ in range(5):
         client.post("/sign-in", data={"login": login, "password": "nope"})
