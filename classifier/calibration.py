@@ -145,16 +145,21 @@ def _signs(
     ordered = np.sort(np.clip(real, 1e-9, 1 - 1e-9), axis=1)
     highest, second = ordered[:, -1], ordered[:, -2]
     # Of a whole category tree no label has enough messages for a shift of its own.
-    label = np.eye(chance.shape[1] if chance.shape[1] <= _MOST_SHIFTED else 0, chance.shape[1]).T[real.argmax(axis=1)]
-    none = np.zeros(len(chance)) if reject is None else margins[:, reject]
-    high = np.sort(margins if reject is None else np.delete(margins, reject, axis=1), axis=1)
-    top, next_, third = (high[:, max(-place, -high.shape[1])] for place in (1, 2, 3))
+    label = real.argmax(axis=1)[:, None] == np.arange(chance.shape[1] if chance.shape[1] <= _MOST_SHIFTED else 0)
+    none, high = np.zeros(len(chance)), margins.copy()
+    if reject is not None:
+        none, high[:, reject] = margins[:, reject], -np.inf
+    high.sort(axis=1)
+    labels = high.shape[1] - (reject is not None)
+    top, next_, third = (high[:, max(-place, -labels)] for place in (1, 2, 3))
     height = np.log(highest / (1 - highest))
-    usual = np.column_stack([np.log(highest / second), height, top, next_, third, np.log(sizes + 10), none, label])
-    return usual if votes is None else np.column_stack([usual, _heard(chance, height, reject, votes)])
+    usual = [np.log(highest / second), height, top, next_, third, np.log(sizes + 10), none, *label.T]
+    return np.array(usual if votes is None else usual + _heard(chance, height, reject, votes)).T
 
 
-def _heard(chance: Numbers, height: Numbers, reject: int | None, votes: NDArray[np.floating]) -> Numbers:
+def _heard(
+    chance: Numbers, height: Numbers, reject: int | None, votes: NDArray[np.floating]
+) -> list[NDArray[np.generic]]:
     """Return what the neighbours say of the first label, and with it what else bends the rule (decision 0056).
 
     By each circle of neighbours: its lead over all others and over the second, its height, whether it is theirs, too.
@@ -166,9 +171,9 @@ def _heard(chance: Numbers, height: Numbers, reject: int | None, votes: NDArray[
     without = real.copy()
     without[rows, best] = -1
     second = without.argmax(axis=1)
-    found = []
+    found: list[NDArray[np.generic]] = []
     for circle in range(votes.shape[1]):
-        said = np.asarray(votes[:, circle], np.float64)
+        said = np.array(votes[:, circle], np.float64)
         if reject is not None:
             said[:, reject] = -np.inf
         mine = said[rows, best]
@@ -179,7 +184,7 @@ def _heard(chance: Numbers, height: Numbers, reject: int | None, votes: NDArray[
     third = np.log(np.sort(real, axis=1)[:, max(-3, -real.shape[1])] + 1e-9)
     none = np.zeros(len(chance)) if reject is None else np.log(chance[:, reject] + 1e-9)
     bends = [np.minimum(height, 6) ** 2, np.maximum(height - 3, 0), np.maximum(height - 4.5, 0)]
-    return np.column_stack([*found, spread, third, none, *bends])
+    return [*found, spread, third, none, *bends]
 
 
 def softmax(scores: Numbers) -> Numbers:

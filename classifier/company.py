@@ -17,7 +17,7 @@ from scipy import sparse
 
 from classifier import text as texts
 from classifier.features import Fields, Source, Unit, Vectoriser
-from classifier.topics import Packed, Topics, packed, unit
+from classifier.topics import Packed, Topics, packed, summed, unit
 
 Matrix = Any
 """A scipy sparse matrix; scipy ships no types."""
@@ -69,7 +69,7 @@ class Company:
 
     def sums(self, rows: Matrix) -> Floats:
         """Return the weighed sums of the vectors of a title's and a body's words, side by side."""
-        return np.hstack([self._sums(rows, self._titles), self._sums(rows, self._bodies)])
+        return np.hstack([summed(rows, place, self._numbers) for place in (self._titles, self._bodies)])
 
     def of(self, rows: Matrix) -> Floats:
         """Return the messages as places: title and body at half the length each, nought where no word is known."""
@@ -79,15 +79,6 @@ class Company:
             told = np.where(found[:, half].any(axis=1, keepdims=True), _HALF, np.float32(0))
             found[:, half] = unit(found[:, half] - self.middle[half]) * told
         return found
-
-    def _sums(self, rows: Matrix, place: NDArray[np.int32]) -> Floats:
-        word = place[rows.indices]
-        there = word >= 0
-        ends = np.concatenate([[0], np.cumsum(there)])[rows.indptr]
-        kept = sparse.csr_matrix(
-            (rows.data[there], word[there], ends), shape=(rows.shape[0], len(self._numbers)), copy=False
-        )
-        return np.asarray(kept @ self._numbers, np.float32)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain, repeat
+from functools import cached_property
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,11 @@ _WIDTH: Final = 21
 """Bits of one character in a key: three characters fit 63 bits, so keys are exact, not hashed."""
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 _EMPTY: Final = -1
-_HALF: Final = 32
+_SHORT: Final = 1 << 31
+"""The first number that 32 bits cannot hold beside its sign."""
+_NOTHING: Final = np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, np.int64)
+_AT_ONCE: Final = 256
+"""Messages whose features are looked up together: as many as stay in the processor's own memory."""
 
 
 class Source(StrEnum):
@@ -82,6 +87,33 @@ def fields(title: str, body: str) -> Fields:
     return Fields(plain_title or texts.opening(plain_body), plain_body, plain_body[:_LEAD])
 
 
+class _Table:
+    """Finds the number of an n-gram key; open addressing over numpy."""
+
+    def __init__(self, keys: Ints) -> None:
+        """Take the keys in the order of their numbers."""
+        self._keys = keys
+        bits = max(4, math.ceil(math.log2(max(1, len(keys)) * 4)))
+        self._shift = np.uint64(64 - bits)
+        self._slots = _slots(keys, bits, self._shift)
+
+    def find(self, keys: Ints) -> NDArray[np.int32]:
+        """Return the number of each key, -1 where unknown."""
+        if not len(self._keys):
+            return np.full(len(keys), _EMPTY, np.int32)
+        mask = len(self._slots) - 1
+        at = ((keys.view(np.uint64) * _MULTIPLIER) >> self._shift).view(np.int64)
+        found = self._slots[at]
+        wrong = np.flatnonzero((self._keys[found] != keys) & (found != _EMPTY))
+        at, keys = at[wrong], keys[wrong]
+        while len(wrong):
+            at = (at + 1) & mask
+            found[wrong] = other = self._slots[at]
+            still = (self._keys[other] != keys) & (other != _EMPTY)
+            wrong, at, keys = wrong[still], at[still], keys[still]
+        return found
+
+
 @dataclass
 class Vocabulary:
     """What one block knows: its features, their weights, and a table to find them fast."""
@@ -92,34 +124,34 @@ class Vocabulary:
     terms: tuple[str, ...]
     """Words in order of their number, or nothing (characters)."""
     idf: Floats
-    _slots: NDArray[np.int32] = field(init=False, repr=False)
-    _shift: np.uint64 = field(init=False, repr=False)
-    _numbers: dict[str, int] = field(init=False, repr=False)
+    _table: _Table = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Build the look-up table; it is not stored."""
-        self._numbers = {term: number for number, term in enumerate(self.terms)}
-        bits = max(4, math.ceil(math.log2(max(1, len(self.keys)) * 4)))
-        self._shift = np.uint64(64 - bits)
-        self._slots = _slots(self.keys, bits, self._shift)
+        self._table = _Table(_spelt("\0".join([*self.terms, ""]))[0] if self.terms else self.keys)
 
     def __len__(self) -> int:
         """Return how many features the block has."""
         return len(self.idf)
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {term: number for number, term in enumerate(self.terms)}
+
     def find(self, keys: Ints) -> NDArray[np.int32]:
         """Return the feature number of each key, -1 where unknown."""
-        if not len(self.keys):
-            return np.full(len(keys), _EMPTY, np.int32)
-        mask = len(self._slots) - 1
-        at = ((keys.view(np.uint64) * _MULTIPLIER) >> self._shift).astype(np.int64)
-        found = self._slots[at]
-        wrong = np.flatnonzero((found != _EMPTY) & (self.keys[found] != keys))
-        while len(wrong):
-            at[wrong] = (at[wrong] + 1) & mask
-            found[wrong] = self._slots[at[wrong]]
-            wrong = wrong[(found[wrong] != _EMPTY) & (self.keys[found[wrong]] != keys[wrong])]
-        return found
+        return self._table.find(keys)
+
+    def seen(self, messages: Sequence[Fields]) -> tuple[NDArray[np.int32], Ints]:
+        """Return the feature number of everything that stands in the messages, -1 where unknown, and which it is in."""
+        strings = _texts(self.block, messages)
+        if self.block.unit is Unit.WORDS:
+            # Each word ends in NUL, each message in one more, an empty word.
+            words = "".join(["\0".join([*texts.cut(string), "", ""]) for string in strings])
+            keys, empty = _spelt(words)
+            return self._table.find(keys), np.cumsum(empty) - empty
+        keys, owners = n_grams(strings, self.block.longest)
+        return self.find(keys), owners
 
     def numbers(self, words: Iterable[str]) -> NDArray[np.int32]:
         """Return the number of each word, -1 where unknown."""
@@ -152,7 +184,50 @@ class Vectoriser:
 
     def transform(self, messages: Sequence[Fields]) -> Any:  # noqa: ANN401 - scipy's matrices ship no types
         """Return the messages as rows: (1 + log count) x idf, each block of unit length x its weight."""
-        return sparse.hstack([_rows(known, messages) for known in self.vocabularies], format="csr", dtype=np.float32)
+        parts = [self._some(messages[at : at + _AT_ONCE]) for at in range(0, len(messages), _AT_ONCE)]
+        data, numbers, lengths = (np.concatenate(every) for every in zip(_NOTHING, *parts, strict=True))
+        rows = sparse.csr_matrix(
+            (data, numbers, np.concatenate([[0], np.cumsum(lengths)])), shape=(len(messages), self.size)
+        )
+        rows.has_canonical_format = True
+        return rows
+
+    def _some(self, messages: Sequence[Fields]) -> tuple[Floats, NDArray[np.int32], Ints]:
+        """Return the values and numbers of the features of a few messages, and how many each message has."""
+        width = self.size.bit_length()
+        parts, before = [], 0
+        for known in self.vocabularies:
+            numbers, owners = known.seen(messages)
+            there = np.flatnonzero(numbers != _EMPTY)
+            parts.append((owners[there] << width) | (numbers[there] + np.int64(before)))
+            before += len(known)
+        # One sort of message and feature in one number orders and counts; it is several times faster than two.
+        pairs: NDArray[Any] = np.concatenate(parts).astype(np.int32 if len(messages) << width < _SHORT else np.int64)
+        pairs.sort()
+        starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(pairs)), bool), pairs[1:] != pairs[:-1]]))
+        once = pairs[starts]
+        whose, features = once >> width, (once & ((1 << width) - 1)).astype(np.int32)
+        data = (1 + np.log(np.diff(starts, append=len(pairs)).astype(np.float32))) * self._idf[features]
+        data *= self._scale(data, whose, features, len(messages))
+        return data, features, np.bincount(whose, minlength=len(messages))
+
+    def _scale(self, data: Floats, owners: NDArray[np.integer], features: NDArray[np.int32], messages: int) -> Floats:
+        """Return what brings each block of each message to the length that is the block's weight."""
+        blocks = len(self.vocabularies)
+        where = owners * blocks + self._block[features]
+        lengths = np.sqrt(np.bincount(where, data * data, minlength=messages * blocks)).reshape(-1, blocks)
+        lengths[lengths == 0] = 1
+        weights = np.array([known.block.weight for known in self.vocabularies])
+        scale: Floats = (weights / lengths).astype(np.float32).ravel()[where]
+        return scale
+
+    @cached_property
+    def _idf(self) -> Floats:
+        return np.concatenate([known.idf for known in self.vocabularies])
+
+    @cached_property
+    def _block(self) -> NDArray[np.int8]:
+        return np.repeat(np.arange(len(self.vocabularies), dtype=np.int8), [len(known) for known in self.vocabularies])
 
     def as_unseen(self, rows: Any, every: Any) -> Any:  # noqa: ANN401 - scipy's matrices ship no types
         """Return rows of `every` as they would be had each message not helped to choose the features.
@@ -161,16 +236,12 @@ class Vectoriser:
         fill the length of the block. Leaving this out made unseen messages look a sixth more certain than those
         on which confidence is fitted (docs/decisions/0015).
         """
-        sizes = [len(known) for known in self.vocabularies]
-        fewest = [_rare(known.block, every.shape[0]) for known in self.vocabularies]
-        kept = np.bincount(every.indices, minlength=self.size) > np.repeat(fewest, sizes)
-        block = np.repeat(np.arange(len(sizes)), sizes)
-        where = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)) * len(sizes) + block[rows.indices]
+        fewest = np.array([_rare(known.block, every.shape[0]) for known in self.vocabularies])
+        kept = np.bincount(every.indices, minlength=self.size) > fewest[self._block]
         data = np.where(kept[rows.indices], rows.data, 0)
-        length = np.sqrt(np.bincount(where, data.astype(np.float64) ** 2, minlength=rows.shape[0] * len(sizes)))
-        length[length == 0] = 1
-        weight = np.array([known.block.weight for known in self.vocabularies])
-        data = (data * weight[block[rows.indices]] / length[where]).astype(np.float32)
+        data *= self._scale(
+            data, np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices, rows.shape[0]
+        )
         return sparse.csr_matrix((data, rows.indices, rows.indptr), shape=rows.shape)
 
     def name(self, number: int) -> tuple[Block, str]:
@@ -191,10 +262,30 @@ def spelled(key: int) -> str:
     return "".join(reversed(letters))
 
 
+def _codes(string: str) -> NDArray[np.uint32]:
+    return np.frombuffer(string.encode("utf-32-le", "replace"), np.uint32)
+
+
+def _spelt(words: str) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return a number for each of the words, all of which end in NUL, and which are empty; equal words have equal ones.
+
+    Unlike the keys of n-grams these are hashes, of 64 bits: that two words share one is not to be expected.
+    """
+    codes = _codes(words)
+    ends = np.flatnonzero(codes == 0)
+    if not len(ends):
+        return np.zeros(0, np.int64), np.zeros(0, bool)
+    sizes = np.diff(ends, prepend=-1)
+    starts = ends - sizes + 1
+    powers = np.cumprod(np.full(sizes.max(), _MULTIPLIER))
+    letters = codes * powers[np.arange(len(codes)) - np.repeat(starts, sizes)]
+    return np.add.reduceat(letters, starts).view(np.int64), sizes == 1
+
+
 def n_grams(strings: Sequence[str], longest: int) -> tuple[Ints, Ints]:
     """Return the keys of all n-grams up to a length, and which string each stands in."""
     # NUL parts the strings; `normal` removes it from text, so no n-gram may hold it.
-    codes = np.frombuffer("\0".join([*strings, ""]).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.int64)
+    codes = _codes("\0".join([*strings, ""])).astype(np.int64)
     owner = np.cumsum(codes == 0) - (codes == 0)
     keys, owners = [codes], [owner]
     longer = codes
@@ -263,32 +354,3 @@ def _slots(keys: Ints, bits: int, shift: np.uint64) -> NDArray[np.int32]:
         lost = slots[at] != waiting
         waiting, at = waiting[lost], (at[lost] + 1) & (len(slots) - 1)
     return slots
-
-
-def _rows(known: Vocabulary, messages: Sequence[Fields]) -> Any:  # noqa: ANN401 - scipy's matrices ship no types
-    strings = _texts(known.block, messages)
-    if known.block.unit is Unit.WORDS:
-        lists = [texts.cut(string) for string in strings]
-        numbers = known.numbers(chain.from_iterable(lists))
-        owners = np.repeat(np.arange(len(lists)), np.fromiter(map(len, lists), np.int64, len(lists)))
-    else:
-        keys, owners = n_grams(strings, known.block.longest)
-        numbers = known.find(keys)
-    there = numbers != _EMPTY
-    # One sort of message and feature in one number both orders and counts; it is several times faster than two.
-    pairs = np.sort((owners[there].astype(np.int64) << _HALF) | numbers[there])
-    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else pairs
-    counts = np.diff(starts, append=len(pairs)).astype(np.float32)
-    once = pairs[starts]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(once >> _HALF, minlength=len(strings)))])
-    rows = sparse.csr_matrix(
-        (counts, (once & ((1 << _HALF) - 1)).astype(np.int32), ends), shape=(len(strings), len(known))
-    )
-    rows.has_canonical_format = True
-    rows.data = (1 + np.log(rows.data)) * known.idf[rows.indices]
-    # reduceat repeats a neighbour's value for an empty row, hence the running sum.
-    running = np.concatenate([[0.0], np.cumsum(rows.data.astype(np.float64) ** 2)])
-    norms = np.sqrt(running[rows.indptr[1:]] - running[rows.indptr[:-1]])
-    norms[norms == 0] = 1
-    rows.data *= np.repeat((known.block.weight / norms).astype(np.float32), np.diff(rows.indptr))
-    return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from classifier import (
     calibration,
@@ -22,13 +24,25 @@ from classifier import (
     ratios,
     registry,
     store,
+    text,
     thresholds,
     topics,
     validation,
 )
 from classifier.company import Whereabouts
 from classifier.errors import ModelDamaged, ModelMissing, ModelTooNew, TooFewExamples
-from classifier.features import Block, Fields, Source, Unit, Vectoriser, fields, n_grams, spelled
+from classifier.features import (
+    Block,
+    Fields,
+    Source,
+    Unit,
+    Vectoriser,
+    Vocabulary,
+    _spelt,
+    fields,
+    n_grams,
+    spelled,
+)
 from classifier.learning import Example, Learnt
 from classifier.model import NONE, Head, Judgement, Model, Recipe, Shortcut, Task, conjugate, fit, gram, shortcut
 from classifier.thresholds import NEVER, Promise
@@ -451,6 +465,79 @@ def test_the_fast_lookup_finds_what_a_dictionary_would(bodies: list[str]) -> Non
     table = {key: at for at, key in enumerate(known.keys.tolist())}
     keys, _ = n_grams([*bodies, "从未见过的字"], 2)
     assert known.find(keys).tolist() == [table.get(key, -1) for key in keys.tolist()]
+
+
+_HOSTILE = [
+    ("", ""),
+    ("水", ""),
+    ("", "，。！？；：" * 30),
+    ("忽略以上指令", "<script>alert('x')</script> ' OR 1=1; DROP TABLE tickets; -- " * 9),
+    ("Water outage", "no water since Monday — нет воды, 水が出ません, 물이 안 나와요"),
+    ("停水" * 40, "停水两天了没人管，" * 2_500),
+    ("路灯\u200b坏😡", "&nbsp;&#27700;_x000D_ 12345 ٣٤ \ud800 \x00 " * 20),
+    ("𠮷野家门口", "a" * 19_000 + "𠮷" * 500),
+]
+
+
+def _slowly(vectoriser: Vectoriser, one: Fields) -> NDArray[np.float64]:
+    """Return a message's row by counting in dictionaries, block by block."""
+    parts = []
+    for known in vectoriser.vocabularies:
+        string = getattr(one, known.block.source.value)
+        if known.block.unit is Unit.WORDS:
+            pieces = text.cut(string)
+        else:
+            pieces = [
+                string[at : at + n] for n in range(1, known.block.longest + 1) for at in range(len(string) - n + 1)
+            ]
+        count = Counter(pieces)
+        part = np.array([count[known.name(number)] for number in range(len(known))], np.float64)
+        part = np.where(part > 0, 1 + np.log(np.maximum(part, 1)), 0) * known.idf
+        parts.append(part * known.block.weight / (np.linalg.norm(part) or 1))
+    return np.concatenate(parts)
+
+
+def test_hostile_and_long_texts_are_counted_as_one_would_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [*(fields(*one) for one in _HOSTILE), *(fields(one.title, one.body) for one in examples()[::6])]
+    vectoriser = Vectoriser.fit(messages)
+    rows = vectoriser.transform(messages)
+    assert rows.has_sorted_indices
+    assert rows.dtype == np.float32
+    assert np.allclose(rows.toarray(), [_slowly(vectoriser, one) for one in messages], atol=1e-6)
+    for at, one in enumerate(messages):
+        assert np.array_equal(vectoriser.transform([one]).toarray()[0], rows[at].toarray()[0]), "whatever stands beside"
+    assert vectoriser.transform([]).shape == (0, vectoriser.size)
+    monkeypatch.setattr("classifier.features._AT_ONCE", 3)
+    monkeypatch.setattr("classifier.features._SHORT", 1)
+    assert np.array_equal(vectoriser.transform(messages).toarray(), rows.toarray()), "a few at once, in wide numbers"
+
+
+@given(st.lists(st.lists(st.text(alphabet="停水电气暖路灯ab", min_size=1, max_size=9), max_size=6), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_words_are_found_by_number_as_by_name(said: list[list[str]]) -> None:
+    terms = tuple(sorted({word for words in said for word in words if len(word) != 2}))
+    block = Block(source=Source.BODY, unit=Unit.WORDS)
+    known = Vocabulary(block, np.zeros(0, np.int64), terms, np.ones(len(terms), np.float32))
+    keys, empty = _spelt("".join("\0".join([*words, "", ""]) for words in said))
+    found = known.find(keys)
+    numbers = {term: number for number, term in enumerate(terms)}
+    assert found[~empty].tolist() == [numbers.get(word, -1) for words in said for word in words]
+    assert np.flatnonzero(empty).tolist() == (np.cumsum([len(words) + 1 for words in said]) - 1).tolist()
+    assert (found[empty] == -1).all()
+
+
+def test_one_message_lies_where_it_lies_among_others() -> None:
+    messages = [fields(one.title, one.body) for one in examples()]
+    model = learning.fit(examples(), seed=False, recipe=Recipe(few=0, many=len(messages))).model
+    assert isinstance(model.topics, Whereabouts)
+    strange = [fields(*one) for one in _HOSTILE]
+    rows = model.vectors([*messages[:20], *strange])
+    together = model.topics.of(rows)
+    said = model.judge(learning.LABEL, rows)
+    for at, one in enumerate([*messages[:20], *strange]):
+        alone = model.vectors([one])
+        assert np.allclose(model.topics.of(alone)[0], together[at], atol=1e-6)
+        assert np.allclose(model.judge(learning.LABEL, alone).probabilities[0], said.probabilities[at], atol=1e-6)
 
 
 def test_every_block_has_the_length_of_its_weight() -> None:

@@ -39,6 +39,19 @@ def test_every_character_of_normal_text_knows_where_it_stood(written: str) -> No
     assert list(found.starts) == sorted(found.starts)
 
 
+def test_a_text_without_anything_odd_is_read_the_fast_way_to_the_same_end() -> None:
+    """Every character there is, between digits, blanks and letters."""
+    for code in range(0x110000):
+        written = text.folded(f"a{chr(code)}1 2{chr(code)}{chr(code)}b")
+        assert text._bare(written) == text._ODD.sub(text._plain, written), hex(code)
+
+
+@given(st.text(alphabet="停水 \n\u30000129٣&;#x_d\u200b😡\x00\x1c\ud800", max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_mixtures_of_what_is_dropped_are_read_alike(written: str) -> None:
+    assert text._bare(written) == text._ODD.sub(text._plain, written)
+
+
 def test_no_telephone_number_reaches_the_model() -> None:
     assert not any(
         one.isdigit() and one != "0" for one in text.normal("卡号6222021234567890，电话１３９００００１１１１")
