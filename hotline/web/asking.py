@@ -30,8 +30,10 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _ask() -> ResponseReturnValue | None:
-        words = forms.text(UNASKED) if request.method == "POST" else ""
-        if not words or gate.person() is None:  # nothing that a citizen or a machine does is asked
+        if request.method != "POST" or request.blueprint == "api" or gate.person() is None:
+            return None  # nothing that a machine or a citizen does is asked
+        words = forms.text(UNASKED)
+        if not words:
             return None
         carried = [(name, value) for name, value in request.form.items(multi=True) if name not in _NOT_CARRIED]
         asked = QuestionPage(words=words, action=request.full_path.rstrip("?"), fields=carried)
