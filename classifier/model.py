@@ -77,6 +77,8 @@ class Recipe:
     ratios: float = 0.5
     """How much the second learner weighs beside the first, for tasks of few labels (0 switches it off)."""
     promise: Promise = field(default_factory=lambda: Promise(spare=0.004, trust=100))
+    heard: Promise = field(default_factory=lambda: Promise(spare=0.003, trust=100))
+    """The promise where neighbours vote: surer order needs less to spare (docs/decisions/0059)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -414,7 +416,7 @@ def _learn(  # noqa: PLR0917 - five parts of one problem
         truth[judged],
         given[judged],
         solver.sizes(known[judged]),
-        recipe.promise,
+        recipe.heard if asked else recipe.promise,
         votes=solved.votes[judged] if asked else None,
     )
     ballots = heard = None

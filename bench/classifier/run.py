@@ -102,7 +102,7 @@ class Bench:
         found = validation.crossed(self.examples, seed=True, unlabelled=self.unlabelled, progress=_say)
         figures = found.figures
         truth = np.array([found.labels.index(one.label) for one in self.examples])
-        sent = evaluation.honest_dispatch(found.probabilities, truth, found.fold, Recipe().promise)
+        sent = evaluation.honest_dispatch(found.probabilities, truth, found.fold, Recipe().heard)
         best = found.probabilities.argmax(axis=1)
         by_label = {
             label: round(float((truth == at)[sent & (best == at)].mean()), 4)

@@ -341,6 +341,15 @@ def test_neighbours_are_asked_without_near_copies_and_stored(tmp_path: Path) -> 
     assert silent.heads[learning.LABEL].told is None
 
 
+def test_where_neighbours_vote_thresholds_aim_by_a_promise_of_their_own() -> None:
+    given = examples()
+    recipe = Recipe(few=0, many=len(given), heard=Promise(floor=NEVER))
+    heard = learning.fit(given, seed=False, recipe=recipe).model.heads[learning.LABEL]
+    silent = learning.fit(given, seed=False, recipe=replace(recipe, votes=False)).model.heads[learning.LABEL]
+    assert min(heard.thresholds) == NEVER
+    assert max(silent.thresholds) < 1, "without votes the other promise holds"
+
+
 def test_a_text_of_unknown_words_lies_nowhere() -> None:
     messages = [fields(one.title, one.body) for one in examples()]
     vectoriser = Vectoriser.fit(messages)
