@@ -41,7 +41,7 @@ def test_an_unhappy_citizen_starts_rework_and_a_satisfied_one_closes(
     number = city.numbers["answered"]
     page = page_as("auditor", "/callbacks")
     expect(page.get_by_role("link", name=number)).to_be_visible()
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+h")
     expect(page.get_by_role("heading", name="回访问卷")).to_be_visible()
     expect(page.get_by_label("不满意或未解决的原因")).to_be_hidden()
@@ -51,7 +51,7 @@ def test_an_unhappy_citizen_starts_rework_and_a_satisfied_one_closes(
     page.keyboard.press("1")
     expect(page.get_by_label("不满意或未解决的原因")).to_be_focused()
     page.keyboard.insert_text("修了一次，当天晚上又不亮了。")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     expect(page.get_by_text("已退回承办单位重办")).to_be_visible()
     with live_db.read() as session:
@@ -61,12 +61,12 @@ def test_an_unhappy_citizen_starts_rework_and_a_satisfied_one_closes(
     answer_again(live_db, city)
     page.goto("/callbacks")
     page.keyboard.press("j")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("h")
     expect(page.get_by_text("修了一次，当天晚上又不亮了。")).to_be_visible()
     for digit in "1111":
         page.keyboard.press(digit)
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     expect(page.get_by_text("工单办结。")).to_be_visible()
     with live_db.read() as session:
@@ -78,7 +78,7 @@ def test_the_number_is_told_by_a_click_and_written_down(
     page_as: Callable[..., Page], live_db: Database, city: City
 ) -> None:
     page = page_as("auditor", "/callbacks")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.get_by_role("button", name="取下一件").click()
     assert "13900001234" not in page.content()
     page.get_by_role("button", name="查看联系电话").click()
@@ -91,7 +91,7 @@ def test_the_number_is_told_by_a_click_and_written_down(
 
 def test_a_refused_result_keeps_the_answers(page_as: Callable[..., Page], city: City, live_db: Database) -> None:
     page = page_as("auditor", "/callbacks")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+h")
     for digit in "12":
         page.keyboard.press(digit)
@@ -104,7 +104,7 @@ def test_a_refused_result_keeps_the_answers(page_as: Callable[..., Page], city: 
 
 def test_a_line_that_reached_nobody_is_recorded(page_as: Callable[..., Page], live_db: Database, city: City) -> None:
     page = page_as("auditor", "/callbacks")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+h")
     page.get_by_label("无人接听").check()
     page.get_by_role("button", name="记录并返回").click()
@@ -143,7 +143,7 @@ def test_two_persons_classify_a_bad_review(page_as: Callable[..., Page], live_db
     first = page_as("auditor", f"/reviews/{number}")
     first.keyboard.press("1")
     first.get_by_label("认定依据").fill("调取窗口监控，情况属实。")
-    with first.expect_navigation():
+    with first.expect_event("load"):
         first.keyboard.press("Control+Enter")
     expect(first.get_by_text("须由另一人复核")).to_be_visible()
     second = page_as("supervisor", f"/reviews/{number}")
@@ -168,7 +168,7 @@ def test_the_pages_are_accessible_and_fit(
         assert_accessible(page)
         assert_fits(page)
     page.goto("/callbacks")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.get_by_role("button", name="取下一件").click()
     assert_accessible(page)
     assert_fits(page)

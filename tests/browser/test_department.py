@@ -37,7 +37,7 @@ def test_a_responder_signs_contacts_and_answers_by_keyboard(
     row = page.locator("tr[data-row]", has_text=number)
     while not row.evaluate("row => row.contains(document.activeElement)"):
         page.keyboard.press("j")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("q")
     expect(page.get_by_text(f"已签收 {number}。")).to_be_visible()
     assert state(live_db, number) is State.SIGNED
@@ -45,7 +45,7 @@ def test_a_responder_signs_contacts_and_answers_by_keyboard(
     page.goto(f"/department/{number}")
     page.keyboard.press("Alt+t")
     page.keyboard.type("已与诉求人通话，约定上午到场。")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     expect(page.get_by_text("已与诉求人通话，约定上午到场。")).to_be_visible()
 
@@ -57,7 +57,7 @@ def test_a_responder_signs_contacts_and_answers_by_keyboard(
     page.keyboard.type("班组两人到场，更换井盖一套，领料单 112。")
     page.keyboard.press("Alt+r")
     page.keyboard.insert_text(ANSWER)
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     assert state(live_db, number) is State.ANSWERED
     with live_db.read() as session:

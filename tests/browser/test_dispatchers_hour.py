@@ -182,13 +182,13 @@ def test_twenty_five_tickets_and_two_returns_without_a_mouse(  # noqa: PLR0915 -
     page.wait_for_url("**/dispatch/returns")
     desk.press("1")
     expect(page.get_by_role("alertdialog")).to_be_visible()
-    with page.expect_navigation():
+    with page.expect_event("load"):
         desk.press("Enter")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         desk.press("2")
     desk.press("Alt+1")
     expect(page.get_by_label("驳回理由")).not_to_have_value("")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     expect(page.get_by_text("没有待审核的退单")).to_be_visible()
 

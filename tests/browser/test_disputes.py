@@ -24,7 +24,7 @@ def argues(page: Page, stance: str, words: str) -> None:
     page.get_by_label("意见和事实").fill(words)
     page.locator("#f-argue-basis").fill("移交协议第三条")
     assert_accessible(page)
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     expect(page.get_by_text(words)).to_be_visible()
 
@@ -37,7 +37,7 @@ def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(  # noqa: PLR0
     desk.get_by_label("说明").fill("井盖由谁管养，两家说法不一。")
     desk.locator("select[name=department_ids]").select_option(str(city.other_department_id))
     assert_accessible(desk)
-    with desk.expect_navigation():
+    with desk.expect_event("load"):
         desk.keyboard.press("Control+Enter")
     expect(desk.get_by_text("还没有单位提交意见。")).to_be_visible()
     there = urlsplit(desk.url).path
@@ -50,7 +50,7 @@ def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(  # noqa: PLR0
         chosen = desk.locator(f"select[name=member_{at}] option", has_text=name).get_attribute("value")
         desk.locator(f"select[name=member_{at}]").select_option(chosen)
         desk.locator(f"select[name=seat_{at}]").select_option(seat)
-    with desk.expect_navigation():
+    with desk.expect_event("load"):
         desk.get_by_role("button", name="确定裁定小组").press("Enter")
     expect(desk.locator("#panel")).to_contain_text("钱公正")
 
@@ -59,13 +59,13 @@ def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(  # noqa: PLR0
     arbiter.get_by_label("裁定理由").fill("供热检查井由产权单位管养。")
     arbiter.get_by_label("裁定依据").fill(BASIS)
     assert_accessible(arbiter)
-    with arbiter.expect_navigation():
+    with arbiter.expect_event("load"):
         arbiter.keyboard.press("Control+Enter")
     expect(arbiter.get_by_text("等待热线中心席位会签。")).to_be_visible()
 
     boss = page_as("supervisor", there)
     boss.keyboard.press("Alt+p")
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.get_by_role("alertdialog").get_by_role("button", name="确定").press("Enter")
     expect(boss.get_by_text("已生效", exact=True)).to_be_visible()
     # It is an example for the model, above what a dispatcher's choice counts for.
@@ -84,7 +84,7 @@ def test_a_dispute_is_argued_ruled_and_written_into_the_catalogue(  # noqa: PLR0
     expect(row.get_by_role("link", name=re.compile("裁定第"))).to_be_visible()
     expect(row.locator("[data-row-key='1']")).to_contain_text("先例：同一事件类别")
     boss.get_by_role("button", name="转为派单目录条目").press("Enter")
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.get_by_role("alertdialog").get_by_role("button", name="确定").press("Enter")
     expect(boss.get_by_text("已加入派单目录草稿，发布后生效。")).to_be_visible()
     assert_accessible(boss)

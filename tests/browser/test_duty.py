@@ -58,19 +58,19 @@ def test_a_dispatcher_upholds_with_1_and_refuses_with_2(
     dialog = page.get_by_role("alertdialog")
     expect(dialog).to_contain_text("望川供热集团")
     assert state(live_db, returns["dispatched"]) is ReturnState.OPEN, "nothing is ruled before the question is answered"
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Enter")
     expect(page.get_by_text("的退单已同意")).to_be_visible()
     assert state(live_db, returns["dispatched"]) is ReturnState.UPHELD
 
     # What is left is the row in hand now; `2` leads to the refusal, which wants its reason.
     expect(rows).to_have_count(1)
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("2")
     assert_fits(page)
     page.keyboard.press("Alt+1")
     expect(page.get_by_label("驳回理由")).not_to_have_value("")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.get_by_label("驳回理由").press("Control+Enter")
     expect(page.get_by_text("没有待审核的退单")).to_be_visible()
     assert state(live_db, returns["signed"]) is ReturnState.REFUSED

@@ -44,12 +44,12 @@ def test_a_department_asks_for_time_and_a_dispatcher_grants_it_by_keyboard(
 ) -> None:
     number, ticket_id, _ = held(live_db, city)
     page = page_as("responder", f"/department/{number}")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+y")
     page.get_by_label("延长几个工作日").fill("5")
     page.get_by_label("延期原因").fill("涉及电梯维保和物业两家单位。")
     page.get_by_label("延期依据").fill("管理办法第十八条")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.get_by_role("button", name="申请延期").press("Enter")
     expect(page.get_by_text("延期申请已提交")).to_be_visible()
     assert_accessible(page)
@@ -60,7 +60,7 @@ def test_a_department_asks_for_time_and_a_dispatcher_grants_it_by_keyboard(
     desk.get_by_role("link", name=number).press("Enter")
     expect(desk.get_by_text("批准后到期")).to_be_visible()
     desk.screenshot(path=tmp_path / "decide.png", full_page=True)
-    with desk.expect_navigation():
+    with desk.expect_event("load"):
         desk.keyboard.press("Alt+y")
     expect(desk.get_by_text("没有待审批的申请")).to_be_visible()
     with live_db.read() as session:
@@ -82,7 +82,7 @@ def test_a_ticket_is_shared_and_the_lead_is_asked_why_it_does_not_wait(
         other = city.other_department_id
         parts.share(session, ticket_id=ticket_id, kind=PartKind.ASSIST, department_id=other, by=colleague, now=NOW)
     page = page_as("responder", f"/department/{number}")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+g")
     assert_accessible(page)
     page.screenshot(path=tmp_path / "parts.png", full_page=True)
@@ -91,7 +91,7 @@ def test_a_ticket_is_shared_and_the_lead_is_asked_why_it_does_not_wait(
     page.screenshot(path=tmp_path / "parts_phone.png", full_page=True)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(f"/department/{number}")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+q")
     expect(page.get_by_label("不等待协办的理由")).to_be_visible()
     page.screenshot(path=tmp_path / "lead.png", full_page=True)
@@ -114,7 +114,7 @@ def test_a_reader_sends_an_answer_back_by_keyboard(
     page.set_viewport_size(PHONE)  # type: ignore[arg-type] # as above
     assert_fits(page)
     page.screenshot(path=tmp_path / "read_phone.png", full_page=True)
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+b")
     expect(page.get_by_text("已退回承办单位修改")).to_be_visible()
     with live_db.read() as session:

@@ -85,7 +85,7 @@ def ask_for_a_limit(page: Page) -> None:
     ticket.get_by_role("link", name="骚扰来电").last.press("Enter")
     ticket.get_by_label("申请理由").fill("三次劝导和警告无效。")
     assert_accessible(ticket)
-    with ticket.expect_navigation():
+    with ticket.expect_event("load"):
         ticket.keyboard.press("Alt+q")
     ticket.close()
 
@@ -96,7 +96,7 @@ def confirm_the_limit(boss: Page) -> None:
     for days in ("31", "7"):
         boss.get_by_text("决定", exact=True).last.press("Enter")
         boss.get_by_label("限制天数").fill(days)
-        with boss.expect_navigation():
+        with boss.expect_event("load"):
             boss.get_by_role("button", name="确认限制").press("Enter")
         if days == "31":
             expect(boss.locator("[data-error-summary]")).to_contain_text("30")
@@ -137,7 +137,7 @@ def test_three_marked_calls_lead_to_a_limit_and_a_real_matter_is_taken_all_the_s
     boss.goto("/harassment?tab=in_force")
     boss.get_by_text("解除", exact=True).last.press("Enter")
     boss.get_by_label("解除理由").fill("来电人已道歉。")
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.get_by_role("button", name="解除限制").press("Enter")
     page.goto("/intake")
     page.keyboard.type(PHONE)

@@ -114,7 +114,7 @@ def test_a_matter_of_the_police_is_handed_over_and_their_reply_reaches_the_citiz
     desk.locator('input[name="final_owner"][value="other_line"]').focus()
     desk.keyboard.press("Space")
     desk.get_by_label("对方编号").fill("JQ-77")
-    with desk.expect_navigation():
+    with desk.expect_event("load"):
         desk.keyboard.press("Alt+s")
     expect(desk.get_by_text("已记录最终承办单位。")).to_be_visible()
     expect(desk.get_by_text("城东派出所").first).to_be_visible()

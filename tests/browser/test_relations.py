@@ -46,7 +46,7 @@ def test_two_calls_are_merged_and_one_is_let_go_after_a_question(
     page.keyboard.type("\n".join(calls))
     page.get_by_label("件数").fill("2")
     page.locator("#f-reason").fill("同一路段")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+s")
     rows = page.locator("#members tbody tr")
     expect(rows).to_have_count(2)
@@ -61,7 +61,7 @@ def test_two_calls_are_merged_and_one_is_let_go_after_a_question(
     expect(question).to_be_hidden()
     expect(rows).to_have_count(2)
     page.get_by_role("button", name="解除并单").click()
-    with page.expect_navigation():
+    with page.expect_event("load"):
         question.get_by_role("button", name="确定").click()
     expect(page.get_by_text("已解除 1 件，回到待派工单。")).to_be_visible()
     expect(rows).to_have_count(1)
@@ -79,11 +79,11 @@ def test_an_incident_is_opened_and_every_caller_is_told_at_once(
     page.get_by_label("工单编号").fill("\n".join(calls))
     page.get_by_label("件数").fill("2")
     page.locator("#f-reason").fill("同一路段")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+s")
     page.get_by_label("事件名称").fill("幸福路电缆故障")
     page.get_by_label("对来电人的统一口径").fill("正在抢修，预计今晚 20 时恢复照明。")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.get_by_role("button", name="设立事件").press("Enter")
     expect(page.get_by_text("3 位来电人")).to_be_visible()
     assert_accessible(page)

@@ -29,7 +29,7 @@ def test_an_item_is_added_named_in_a_call_and_retired(
     expect(admin.locator("[data-error-summary]")).to_contain_text("代码")
     expect(admin.locator("#f-name")).to_have_value(ITEM)
     admin.locator("#f-code").fill("YB-001")
-    with admin.expect_navigation():
+    with admin.expect_event("load"):
         admin.keyboard.press("Alt+s")
     row = admin.locator("#items tbody tr", has_text=ITEM)
     expect(row).to_contain_text("使用中")
@@ -66,7 +66,7 @@ def test_an_item_is_added_named_in_a_call_and_retired(
     expect(desk.get_by_text(ITEM).first).to_be_visible()
 
     admin.set_viewport_size({"width": 1440, "height": 900})
-    with admin.expect_navigation():
+    with admin.expect_event("load"):
         row.get_by_role("button", name="停用").press("Enter")
     expect(row).to_contain_text("已停用")
     desk.goto("/intake")

@@ -30,17 +30,17 @@ def test_a_supervisor_heeds_an_alarm_and_a_unit_answers_his_order(
     boss.locator("tbody tr").filter(has_text=number).first.get_by_role("checkbox").check()
     boss.keyboard.press("Alt+m")
     boss.keyboard.type("已电话催办")
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.keyboard.press("Alt+s")
     expect(boss.locator("tbody tr")).to_have_count(1)
     expect(bell).to_have_text("1")
 
     boss.goto(f"/tickets/{city.numbers['signed']}")
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.keyboard.press("Alt+k")
     boss.get_by_label("理由和要求").fill("路灯三日未修复，请说明原因和完成时间。")
     assert_accessible(boss)
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.keyboard.press("Alt+s")
     expect(boss.get_by_text("待签收", exact=True)).to_be_visible()
     order = boss.url
@@ -49,18 +49,18 @@ def test_a_supervisor_heeds_an_alarm_and_a_unit_answers_his_order(
     first = unit.locator("#supervision").get_by_role("link", name="幸福路路灯不亮").first
     expect(first).to_be_visible()
     unit.goto(order)
-    with unit.expect_navigation():
+    with unit.expect_event("load"):
         unit.keyboard.press("Alt+q")
     unit.keyboard.press("Alt+r")
     unit.keyboard.type("电缆被挖断，已恢复供电。")
     assert_accessible(unit)
-    with unit.expect_navigation():
+    with unit.expect_event("load"):
         unit.keyboard.press("Control+Enter")
     expect(unit.get_by_text("电缆被挖断，已恢复供电。")).to_be_visible()
 
     boss.reload()
     boss.get_by_label("通过，办结督办").check()
-    with boss.expect_navigation():
+    with boss.expect_event("load"):
         boss.keyboard.press("Alt+s")
     expect(boss.get_by_text("已办结").first).to_be_visible()
 

@@ -46,7 +46,7 @@ def dispatch(page: Page, number: str, department: str) -> None:
     expect(page.get_by_text(CONCERN)).to_be_visible()
     page.locator("#decide").get_by_role("combobox", name=re.compile("承办单位")).fill(department[-4:])
     page.get_by_role("option", name=re.compile(department)).first.click()
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Control+Enter")
     expect(page.get_by_text(f"{number} 已派往 {department}")).to_be_visible()
 
@@ -54,7 +54,7 @@ def dispatch(page: Page, number: str, department: str) -> None:
 def answer(page: Page, number: str, words: str) -> None:
     """Sign the ticket and answer it for the file and for the citizen."""
     page.goto(f"/department/{number}")
-    with page.expect_navigation():
+    with page.expect_event("load"):
         page.keyboard.press("Alt+q")
     page.get_by_label("属实", exact=True).check()
     page.get_by_label("职责范围内").check()
@@ -111,7 +111,7 @@ def test_a_complaint_goes_from_a_citizens_telephone_through_every_desk_until_he_
     call_back(auditor, number, "1323")  # answered, unsolved, process so-so, result unsatisfying
     auditor.get_by_label("希望继续办理").check()
     auditor.get_by_label("不满意或未解决的原因").fill(UNHAPPY)
-    with auditor.expect_navigation():
+    with auditor.expect_event("load"):
         auditor.keyboard.press("Control+Enter")
     with live_db.read() as session:
         ticket = by_number(session, number)
@@ -121,7 +121,7 @@ def test_a_complaint_goes_from_a_citizens_telephone_through_every_desk_until_he_
     expect(department.get_by_text(UNHAPPY)).to_be_visible()
     answer(department, number, SECOND)
     call_back(auditor, number, "1111")
-    with auditor.expect_navigation():
+    with auditor.expect_event("load"):
         auditor.keyboard.press("Control+Enter")
 
     with live_db.begin() as session:
