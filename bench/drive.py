@@ -29,7 +29,6 @@ class Measured:
     name: str
     seconds: float = 0.0
     lives: int = 0
-    started: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -80,8 +79,6 @@ class Driver:
 
     def life(self, line: http.client.HTTPConnection, into: Measured) -> None:
         """Live one ticket's life; what goes wrong is counted by step and status."""
-        with into.lock:
-            into.started += 1
         title, content = self.source.choice(self.pool)
         body = {
             "title": title,

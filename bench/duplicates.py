@@ -26,15 +26,15 @@ from typing import Final
 import numpy as np
 import psutil
 import psycopg
-from sqlalchemy import func, make_url, select
+from sqlalchemy import func, select
 
-from bench.house import ROOT
+from bench.house import ROOT, custodian
 from classifier import datafiles
 from classifier import duplicates as alikeness
 from hotline.core import clock
 from hotline.core.sealing import Keyring
 from hotline.migrate import upgrade
-from hotline.runtime.postgres import SUPERUSER, PrivatePostgres
+from hotline.runtime.postgres import PrivatePostgres
 from hotline.wiring import wired
 from routing.relations import duplicates
 
@@ -139,8 +139,7 @@ def _seed(
     where = dict(zip(random.choice(count, len(only), replace=False).tolist(), only, strict=True))
     planted: dict[int, str] = {}
     span = timedelta(days=_DAYS)
-    address = make_url(url).set(drivername="postgresql", username=SUPERUSER).render_as_string(hide_password=False)
-    with psycopg.connect(address, autocommit=True) as connection, connection.cursor() as cursor:
+    with psycopg.connect(custodian(url), autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SET session_replication_role = replica"
         )  # neither counters nor checks: only what is asked counts

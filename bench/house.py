@@ -10,10 +10,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import psycopg
+from sqlalchemy import make_url
 
 from classifier.default import ensure_default_model
 from classifier.duplicates import SKETCH_VERSION
@@ -23,7 +23,7 @@ from hotline.core.settings import Settings
 from hotline.migrate import upgrade
 from hotline.people.actions import create_user, issue_token
 from hotline.runtime.broker import PrivateBroker
-from hotline.runtime.postgres import DATABASE, PORT, SUPERUSER, PrivatePostgres
+from hotline.runtime.postgres import SUPERUSER, PrivatePostgres
 from hotline.tickets.actions import set_setting
 from hotline.tickets.models import Category, InstallationSetting
 from hotline.wiring import open_installation
@@ -104,10 +104,7 @@ class House:
 
     def settle(self) -> None:
         """Write out what was seeded, as a house that has been open for years has done long ago."""
-        socket = urlsplit(self.url)
-        with psycopg.connect(
-            host=parse_qs(socket.query)["host"][0], port=PORT, user=SUPERUSER, dbname=DATABASE, autocommit=True
-        ) as connection:
+        with psycopg.connect(custodian(self.url), autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
     def start_processes(self, *, workers: int = 4, threads: int = 16) -> None:
@@ -149,6 +146,11 @@ class House:
                 child.kill()
         self.broker.stop()
         self.postgres.stop()
+
+
+def custodian(url: str) -> str:
+    """Return the address of a private database for whoever may do everything in it, as the driver takes it."""
+    return make_url(url).set(drivername="postgresql", username=SUPERUSER).render_as_string(hide_password=False)
 
 
 def _pss(process: psutil.Process) -> int:

@@ -50,7 +50,7 @@ def turned(found: list[_R], limit: int, *, backwards: bool, started: bool, name:
     if backwards:
         rows.reverse()
     if not rows:
-        return Stretch([], "", "")
+        return Stretch(rows)
     has_next, has_previous = (True, more) if backwards else (more, started)
     return Stretch(
         rows,
